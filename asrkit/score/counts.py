@@ -24,16 +24,19 @@ class ErrorCounts:
     substitutions: int = 0
     deletions: int = 0
     insertions: int = 0
+    forgiven: int = 0
+    """Deletions of optional tokens: part of the reference, but no errors."""
 
     def __post_init__(self) -> None:
-        if min(self.hits, self.substitutions, self.deletions, self.insertions) < 0:
+        kinds = (self.hits, self.substitutions, self.deletions, self.insertions, self.forgiven)
+        if min(kinds) < 0:
             raise ValueError(f"{self}: a count is negative")
 
     @classmethod
     def from_edits(cls, edits: Iterable[Edit]) -> ErrorCounts:
         """Count the edits of an alignment."""
         number = Counter(edit.op for edit in edits)
-        return cls(number["hit"], number["sub"], number["del"], number["ins"])
+        return cls(number["hit"], number["sub"], number["del"], number["ins"], number["forgiven"])
 
     def __add__(self, other: ErrorCounts) -> ErrorCounts:
         return ErrorCounts(
@@ -41,6 +44,7 @@ class ErrorCounts:
             self.substitutions + other.substitutions,
             self.deletions + other.deletions,
             self.insertions + other.insertions,
+            self.forgiven + other.forgiven,
         )
 
     @property
@@ -50,8 +54,8 @@ class ErrorCounts:
 
     @property
     def num_ref(self) -> int:
-        """Tokens of the reference: hits, substitutions and deletions."""
-        return self.hits + self.substitutions + self.deletions
+        """Tokens of the reference: hits, substitutions and deletions, also forgiven ones."""
+        return self.hits + self.substitutions + self.deletions + self.forgiven
 
     @property
     def num_hyp(self) -> int:

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from asrkit.errors import ScoreError, UsageError
 from asrkit.score.listing import list_ids
-from asrkit.settings import Table, Unit
+from asrkit.settings import Unit
+from asrkit.settings_types import Table
 
 _FOLDER = files("asrkit") / "score" / "protocols"
 
@@ -51,6 +52,9 @@ class Protocol(Table):
     """The scored symbol of silence, if there is one."""
     silence_runs: Literal["keep", "merge"] = "keep"
     """Score every silence symbol, or a run of them as one."""
+    optional: tuple[str, ...] = ()
+    """Scored symbols that a hypothesis may lack: their deletion is no error, yet they stay in the
+    count of reference tokens, as words in parentheses do for NIST's `sclite -D`."""
 
     def apply(self, text: str, unit: Unit | None = None, where: str = "text") -> list[str]:
         """Turn a transcript into the tokens to be scored.
@@ -120,6 +124,10 @@ class Protocol(Table):
         if self.silence:
             runs = "runs are not merged" if self.silence_runs == "keep" else "a run counts once"
             lines.append(f"silence: {self.silence} is kept and scored; {runs}")
+        lines += [
+            f"optional: {symbol}; deleting it is no error, and it counts as a reference token"
+            for symbol in self.optional
+        ]
         return tuple(lines)
 
     def _text_rules(self) -> Iterable[str]:
@@ -167,7 +175,7 @@ class Protocol(Table):
 
 
 def load_protocol(name: str) -> Protocol:
-    """Load a protocol by its name.
+    """Load a protocol by its name; a file's `extends` names one whose rules it takes over first.
 
     Raises
     ------
@@ -176,9 +184,14 @@ def load_protocol(name: str) -> Protocol:
     """
     if name not in protocol_names():
         raise UsageError(f"protocol {name!r} is unknown; known: {', '.join(protocol_names())}")
-    rules = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     # JSON mode is as strict, and lets a TOML list be a tuple.
-    return Protocol.model_validate_json(json.dumps({"name": name, **rules}))
+    return Protocol.model_validate_json(json.dumps({"name": name, **_read_rules(name)}))
+
+
+def _read_rules(name: str) -> dict[str, object]:
+    rules = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    base = rules.pop("extends", None)
+    return {**_read_rules(base), **rules} if base else rules
 
 
 def protocol_names() -> list[str]:

@@ -16,7 +16,7 @@ from asrkit.score.protocol import Protocol
 from asrkit.settings import Unit
 
 _RATE_NAMES = {"word": "WER", "char": "CER", "phone": "PER"}
-_OP_LETTERS = {"hit": "", "sub": "S", "del": "D", "ins": "I"}
+_OP_LETTERS = {"hit": "", "sub": "S", "del": "D", "ins": "I", "forgiven": "(D)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,7 @@ def _counts_as_dict(counts: ErrorCounts) -> dict[str, float | None]:
         "substitutions": counts.substitutions,
         "deletions": counts.deletions,
         "insertions": counts.insertions,
+        "forgiven": counts.forgiven,
     }
 
 
@@ -152,8 +153,9 @@ def _rate_text(counts: ErrorCounts) -> str:
 
 
 def _kinds_text(counts: ErrorCounts) -> str:
+    forgiven = f" ({counts.forgiven} more forgiven)" if counts.forgiven else ""
     return (
-        f"{counts.substitutions} substitutions, {counts.deletions} deletions, "
+        f"{counts.substitutions} substitutions, {counts.deletions} deletions{forgiven}, "
         f"{counts.insertions} insertions"
     )
 

@@ -60,6 +60,7 @@ def score(
         utt_id: align(
             tokens,
             protocol.apply(hyps.get(utt_id, ""), unit, f"hypothesis of utterance {utt_id}"),
+            protocol.optional,
         )
         for utt_id, tokens in ref_tokens.items()
     }

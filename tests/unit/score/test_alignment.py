@@ -16,19 +16,47 @@ SOME = settings(max_examples=150, deadline=None)
 TOKENS = st.lists(st.sampled_from("abcd"), max_size=9)
 
 
-def fewest(ref: list[str], hyp: list[str]) -> tuple[int, int]:
-    """Return the fewest errors and, among such alignments, the fewest substitutions."""
+def fewest(ref: list[str], hyp: list[str], optional: str = "") -> tuple[int, int, int]:
+    """Return the fewest errors, then forgiven deletions, then substitutions."""
+
+    @cache
+    def cost(i: int, j: int) -> tuple[int, int, int]:
+        options = []
+        if i:
+            forgiven = int(ref[i - 1] in optional)
+            options.append((cost(i - 1, j), (1 - forgiven, forgiven, 0)))
+        if j:
+            options.append((cost(i, j - 1), (1, 0, 0)))
+        if i and j:
+            differ = int(ref[i - 1] != hyp[j - 1])
+            options.append((cost(i - 1, j - 1), (differ, 0, differ)))
+        if not options:
+            return 0, 0, 0
+        errors, forgiven, subs = min(
+            tuple(map(sum, zip(done, more, strict=True))) for done, more in options
+        )
+        return errors, forgiven, subs
+
+    return cost(len(ref), len(hyp))
+
+
+def errors_of_least_weight(ref: list[str], hyp: list[str], optional: str) -> int:
+    """Return the fewest errors among the alignments that NIST's sclite with -D may take."""
 
     @cache
     def cost(i: int, j: int) -> tuple[int, int]:
-        if i == 0 or j == 0:
-            return i + j, 0
-        differ = int(ref[i - 1] != hyp[j - 1])
-        options = [(cost(i - 1, j), 1, 0), (cost(i, j - 1), 1, 0)]
-        options.append((cost(i - 1, j - 1), differ, differ))
-        return min((done[0] + error, done[1] + sub) for done, error, sub in options)
+        options = []
+        if i:
+            free = ref[i - 1] in optional
+            options.append((cost(i - 1, j), (2 if free else 3, 0 if free else 1)))
+        if j:
+            options.append((cost(i, j - 1), (3, 1)))
+        if i and j:
+            differ = ref[i - 1] != hyp[j - 1]
+            options.append((cost(i - 1, j - 1), (4 * differ, int(differ))))
+        return min(((w + weight, e + error) for (w, e), (weight, error) in options), default=(0, 0))
 
-    return cost(len(ref), len(hyp))
+    return cost(len(ref), len(hyp))[1]
 
 
 def shown(ref: str, hyp: str) -> list[str]:
@@ -41,7 +69,24 @@ def test_has_the_fewest_errors_and_then_the_fewest_substitutions(
     ref: list[str], hyp: list[str]
 ) -> None:
     counts = ErrorCounts.from_edits(align(ref, hyp))
-    assert (counts.num_errors, counts.substitutions) == fewest(ref, hyp)
+    assert (counts.num_errors, 0, counts.substitutions) == fewest(ref, hyp)
+    assert counts.forgiven == 0
+
+
+@SOME
+@given(TOKENS, TOKENS, st.sampled_from(["a", "ab", "abcd", "x"]))
+def test_optional_tokens_are_forgiven_only_where_that_leaves_fewer_errors(
+    ref: list[str], hyp: list[str], optional: str
+) -> None:
+    edits = align(ref, hyp, set(optional))
+    counts = ErrorCounts.from_edits(edits)
+    assert (counts.num_errors, counts.forgiven, counts.substitutions) == fewest(ref, hyp, optional)
+    assert (counts.num_ref, counts.num_hyp) == (len(ref), len(hyp))
+    assert all(edit.ref in optional for edit in edits if edit.op == "forgiven")
+    assert not any(edit.op == "del" and edit.ref in optional for edit in edits)
+    assert counts.num_errors <= ErrorCounts.from_edits(align(ref, hyp)).num_errors
+    # sclite minimises another weight, so it can only find as many errors or more.
+    assert counts.num_errors <= errors_of_least_weight(ref, hyp, optional)
 
 
 @SOME
@@ -100,6 +145,23 @@ def test_agrees_with_jiwer_except_that_it_finds_every_hit(ref: list[str], hyp: l
 )
 def test_ties_are_broken_as_documented(ref: str, hyp: str, expected: list[str]) -> None:
     assert shown(ref, hyp) == expected
+
+
+@pytest.mark.parametrize(
+    ("ref", "hyp", "expected"),
+    [
+        ("(", "", ["forgiven (-"]),
+        ("( a (", "a", ["forgiven (-", "hit aa", "forgiven (-"]),
+        ("( (", "(", ["forgiven (-", "hit (("]),
+        # Silence that is there must be right, and none may be made up.
+        ("( b", "a b", ["sub (a", "hit bb"]),
+        ("b", "( b", ["ins -(", "hit bb"]),
+        ("a ( b", "b", ["del a-", "forgiven (-", "hit bb"]),
+    ],
+)
+def test_optional_tokens_by_hand(ref: str, hyp: str, expected: list[str]) -> None:
+    edits = align(ref.split(), hyp.split(), ("(",))
+    assert [f"{e.op} {e.ref or '-'}{e.hyp or '-'}" for e in edits] == expected
 
 
 def test_takes_tokens_as_wholes_and_long_sequences() -> None:

@@ -32,7 +32,14 @@ def test_rates_without_reference_and_above_one() -> None:
     assert ErrorCounts(hits=1, insertions=3).error_rate == 3.0
 
 
-@pytest.mark.parametrize("kind", ["hits", "substitutions", "deletions", "insertions"])
+def test_forgiven_deletions_are_reference_tokens_and_no_errors() -> None:
+    counts = ErrorCounts.from_edits(align(["sil", "a", "b"], ["a"], ["sil"]))
+    assert counts == ErrorCounts(hits=1, deletions=1, forgiven=1)
+    assert (counts.num_ref, counts.num_hyp, counts.num_errors) == (3, 1, 1)
+    assert (counts + counts).forgiven == 2
+
+
+@pytest.mark.parametrize("kind", ["hits", "substitutions", "deletions", "insertions", "forgiven"])
 def test_negative_counts_are_refused(kind: str) -> None:
     with pytest.raises(ValueError, match="negative"):
         ErrorCounts(**{kind: -1})

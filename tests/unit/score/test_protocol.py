@@ -55,6 +55,26 @@ def test_silence_runs_can_be_merged(timit39: Protocol) -> None:
     assert "silence: sil is kept and scored; a run counts once" in merging.notes()
 
 
+def test_lenient_protocols_differ_from_the_strict_one_in_silence_alone(timit39: Protocol) -> None:
+    text = "h# pau q bcl b aa aa tcl t h# h#"
+    optional = load_protocol("timit39-optional-sil")
+    merged = load_protocol("timit39-merged-sil")
+    assert optional.apply(text) == timit39.apply(text)
+    assert merged.apply(text) == ["sil", "b", "aa", "aa", "sil", "t", "sil"]
+    rules = timit39.model_dump(exclude={"name", "description"})
+    for protocol, change in (
+        (optional, {"optional": ("sil",)}),
+        (merged, {"silence_runs": "merge"}),
+    ):
+        assert protocol.model_dump(exclude={"name", "description"}) == {**rules, **change}
+        with pytest.raises(ScoreError, match="SA sentences"):
+            protocol.check_ids(["fadg0_sa1"])
+    assert optional.notes()[-1] == (
+        "optional: sil; deleting it is no error, and it counts as a reference token"
+    )
+    assert "silence: sil is kept and scored; a run counts once" in merged.notes()
+
+
 def test_timit39_names_an_unknown_symbol(timit39: Protocol) -> None:
     with pytest.raises(ScoreError, match=r"utterance x: symbol 'tcI' is unknown.*mean tcl"):
         timit39.apply("h# tcI t", where="utterance x")
@@ -111,7 +131,13 @@ def test_units_a_protocol_does_not_score_are_refused(timit39: Protocol) -> None:
 
 
 def test_shipped_protocols_are_consistent() -> None:
-    assert protocol_names() == ["english", "plain", "timit39"]
+    assert protocol_names() == [
+        "english",
+        "plain",
+        "timit39",
+        "timit39-merged-sil",
+        "timit39-optional-sil",
+    ]
     for name in protocol_names():
         protocol = load_protocol(name)
         assert protocol.name == name
@@ -121,6 +147,7 @@ def test_shipped_protocols_are_consistent() -> None:
         for folded, group in protocol.fold.items():
             assert folded in group or folded not in labels
         assert not protocol.fold or protocol.silence in protocol.fold
+        assert set(protocol.optional) <= set(protocol.fold)
 
 
 def test_notes_state_every_rule(timit39: Protocol) -> None:
@@ -143,7 +170,7 @@ def test_notes_state_every_rule(timit39: Protocol) -> None:
 
 
 def test_unknown_protocols_and_rules_are_refused() -> None:
-    with pytest.raises(UsageError, match="'timit' is unknown; known: english, plain, timit39"):
+    with pytest.raises(UsageError, match="'timit' is unknown; known: english, plain, timit39, "):
         load_protocol("timit")
     with pytest.raises(ValidationError):
         Protocol(name="x", description="", units=("word",), folds={})  # type: ignore[call-arg]

@@ -82,6 +82,16 @@ def test_spaces_show_in_character_alignments() -> None:
     ]
 
 
+def test_forgiven_deletions_show() -> None:
+    optional = load_protocol("timit39-optional-sil")
+    report = score({"u": "h# d h#"}, {"u": "t h#"}, "phone", optional)
+    text = report.text(alignments=True)
+    assert text.startswith("PER 33.33 % (1 / 3)\n")
+    assert "errors: 1 substitutions, 0 deletions (1 more forgiven), 0 insertions, 1 hits" in text
+    assert text.splitlines()[-3:] == ["ref: sil d sil", "hyp: *** t sil", "op:  (D) S"]
+    assert json.loads(report.to_json())["forgiven"] == 1
+
+
 def test_fingerprint_is_of_the_normalised_reference() -> None:
     english = load_protocol("english")
     shouted = score({"u": "Hello,  WORLD!"}, {"u": ""}, "word", english).fingerprint

@@ -54,6 +54,21 @@ def test_a_hand_worked_timit_score() -> None:
     assert report.speakers == {"fadg0": ErrorCounts(6, 1, 1, 1)}
 
 
+def test_the_same_utterance_under_three_timit_protocols() -> None:
+    # Strict reference: sil sh iy sil sil d sil, hypothesis: sh iy sil d aa sil sil.
+    refs, hyps = {"x": "h# sh iy tcl epi d h#"}, {"x": "sh iy bcl d aa pau h#"}
+
+    def counts(protocol: str) -> ErrorCounts:
+        report = score(refs, hyps, "phone", load_protocol(protocol))
+        assert report.fingerprint.num_tokens == report.counts.num_ref
+        return report.counts
+
+    assert counts("timit39") == ErrorCounts(hits=5, deletions=2, insertions=2)
+    assert counts("timit39-optional-sil") == ErrorCounts(hits=5, insertions=2, forgiven=2)
+    # Merged: sil sh iy sil d sil against sh iy sil d aa sil.
+    assert counts("timit39-merged-sil") == ErrorCounts(hits=5, deletions=1, insertions=1)
+
+
 def test_swapped_utterances_are_errors_in_any_order() -> None:
     # Lines of one character, which jiwer's command line drops before it pairs the rest.
     refs = {"u1": "a b c", "u2": "i", "u3": "d e f"}
