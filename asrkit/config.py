@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -29,7 +29,14 @@ _EXPECTED = {
 }
 
 
-def load_settings(recipe_toml: Path, overrides: Sequence[str] = ()) -> Settings:
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_settings(
+    recipe_toml: Path,
+    overrides: Sequence[str] = (),
+    layers: Sequence[tuple[str, Mapping[str, Any]]] = (),
+) -> Settings:
     """Read a recipe's settings.
 
     Parameters
@@ -39,6 +46,9 @@ def load_settings(recipe_toml: Path, overrides: Sequence[str] = ()) -> Settings:
         an entry ending in `.toml` is a path relative to the file. Fragments extend nothing.
     overrides
         `table.key=value` with the value in TOML; what is not TOML is taken as a string.
+    layers
+        Further tables, each with the source that errors name; they go over the recipe, in that
+        order, and under the overrides.
 
     Raises
     ------
@@ -61,9 +71,18 @@ def load_settings(recipe_toml: Path, overrides: Sequence[str] = ()) -> Settings:
             raise ConfigError(f"{fragment_path}: extends: a fragment cannot extend another")
         merged.add(fragment, str(fragment_path))
     merged.add(recipe, str(recipe_toml))
+    for source, tables in layers:
+        merged.add(tables, source)
     for override in overrides:
         merged.add(_parse_override(override), f"--set {override}")
-    return merged.validate(default_source=str(recipe_toml))
+    return merged.validate(Settings, default_source=str(recipe_toml))
+
+
+def load_toml(path: Path, model: type[Model]) -> Model:
+    """Read a TOML file that is no recipe, as strictly and with the same kind of errors."""
+    merged = _Merged()
+    merged.add(_read_toml(path), str(path))
+    return merged.validate(model, default_source=str(path))
 
 
 def settings_from_toml(text: str, source: str) -> Settings:
@@ -73,7 +92,7 @@ def settings_from_toml(text: str, source: str) -> Settings:
         merged.add(tomllib.loads(text), source)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not valid TOML: {error}") from error
-    return merged.validate(default_source=source)
+    return merged.validate(Settings, default_source=source)
 
 
 def settings_to_toml(settings: Settings) -> str:
@@ -104,15 +123,15 @@ class _Merged:
             else:
                 below[key] = value
 
-    def validate(self, default_source: str) -> Settings:
+    def validate(self, model: type[Model], default_source: str) -> Model:
         try:
             # JSON mode is as strict, and lets a TOML list be a tuple.
-            return Settings.model_validate_json(json.dumps(self.values, default=str))
+            return model.model_validate_json(json.dumps(self.values, default=str))
         except ValidationError as error:
-            problems = [self._explain(item, default_source) for item in error.errors()]
+            problems = [self._explain(item, model, default_source) for item in error.errors()]
             raise ConfigError("\n".join(problems)) from None
 
-    def _explain(self, item: Mapping[str, Any], default_source: str) -> str:
+    def _explain(self, item: Mapping[str, Any], model: type[BaseModel], default_source: str) -> str:
         path = tuple(str(part) for part in item["loc"])
         prefixes = (path[:length] for length in range(len(path), 0, -1))
         source = next((self.sources[p] for p in prefixes if p in self.sources), default_source)
@@ -120,7 +139,7 @@ class _Merged:
         value = json.dumps(item["input"], default=str)
         match item["type"]:
             case "extra_forbidden":
-                known = _known_keys(path[:-1])
+                known = _known_keys(model, path[:-1])
                 close = difflib.get_close_matches(path[-1], known, n=1)
                 hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
                 return f"{source}: {key} is not a known key; {hint}"
@@ -141,14 +160,29 @@ class _Merged:
         return f"{source}: {key} = {value}; {item['msg'][:1].lower()}{item['msg'][1:]}"
 
 
-def _known_keys(table_path: Iterable[str]) -> list[str]:
-    model: type[BaseModel] = Settings
+def _known_keys(model: type[BaseModel], table_path: Iterable[str]) -> list[str]:
+    kind: Any = model
     for name in table_path:
-        annotation = model.model_fields[name].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if get_origin(kind) in (dict, tuple):  # of tables, by name or by number
+            kind = get_args(kind)[get_origin(kind) is dict]
+        elif name in getattr(kind, "model_fields", {}):
+            kind = kind.model_fields[name].annotation
+        elif (table := _tagged(kind, name)) is not None:
+            kind = table
+        else:
             return []
-        model = annotation
-    return list(model.model_fields)
+        if get_args(kind)[1:] == (type(None),):  # a table that may be absent
+            kind = get_args(kind)[0]
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _tagged(kind: Any, name: str) -> type[BaseModel] | None:
+    """Return the table of that `name`, where its name tells which of several a table is."""
+    for table in get_args(kind):
+        field = getattr(table, "model_fields", {}).get("name")
+        if field is not None and name in get_args(field.annotation):
+            return cast("type[BaseModel]", table)
+    return None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

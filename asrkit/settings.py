@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-PositiveInt = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+from asrkit.lab_settings import LabSettings
+from asrkit.settings_types import (
+    CellName,
+    Count,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+    Table,
+)
+
 Unit = Literal["word", "char", "phone"]
-
-
-class Table(BaseModel):
-    """A TOML table: types are not coerced, unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RecipeSettings(Table):
@@ -43,6 +43,8 @@ class DataSettings(Table):
     sample_rate_hz: PositiveInt = 16000
     max_batch_s: PositiveFloat = 120.0
     """A batch holds at most this many seconds of audio, padding included."""
+    max_batch_utterances: Count = 0
+    """A batch of the training holds at most this many utterances; 0 sets no limit."""
     num_buckets: PositiveInt = 10
     """Utterances are grouped into this many classes of similar duration."""
 
@@ -87,21 +89,47 @@ class AugmentSettings(Table):
 class ModelSettings(Table):
     """`[model]`: the acoustic model."""
 
-    cell: Literal["lstm"] = "lstm"
+    kind: Literal["ctc", "transducer", "next_label"] = "ctc"
+    """What turns the recurrent layers' outputs into labels: CTC (Graves 2006), or a transducer
+    with a prediction network (Graves 2012, 2013). `"next_label"` is that prediction network alone,
+    trained on the transcripts; it recognises nothing, but a transducer can start from it."""
+    cell: CellName = "lstm"
+    """The recurrence of every layer; the modules of `asrkit.nn.cells` give their equations."""
     bidirectional: bool = True
     num_layers: PositiveInt = 3
     hidden_size: PositiveInt = 250
     """Memory cells of each direction in each layer."""
+    projection_size: PositiveInt = 128
+    """Outputs of each direction in each layer, `cell = "lstm_projected"` only."""
+    connection: Literal["plain", "residual", "highway"] = "plain"
+    """How a layer's output joins its input, from the second layer on."""
+    init: Literal["scaled_uniform", "uniform", "orthogonal"] = "scaled_uniform"
+    """First weights of the recurrent layers: uniform in ±1/√hidden_size, or in ±`init_range`; or
+    orthogonal recurrent weights, with the others as in `scaled_uniform`. With `uniform`, all other
+    layers begin uniform in ±`init_range` too."""
+    init_range: PositiveFloat = 0.1
+    forget_bias: float = 1.0
+    """Added to the first bias of every forget gate."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Between layers and before the output layer."""
-    frontend: Literal["none", "stack", "conv"] = "none"
+    dropout_per: Literal["frame", "sequence"] = "frame"
+    """Draw `dropout` anew for each frame, or once for all frames of an utterance (Gal & Ghahramani
+    2016)."""
+    recurrent_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """On the recurrent connections of every layer, drawn once for all frames of an utterance."""
+    frontend: Literal["none", "stack", "conv", "conv_lstm"] = "none"
     subsampling: PositiveInt = 1
-    """Input frames for one output frame; a power of two for `frontend = "conv"`."""
+    """Input frames for one output frame; 1, 2 or 4 for `frontend = "conv"`."""
     conv_channels: PositiveInt = 32
+    """Maps of `frontend = "conv"` and `"conv_lstm"`."""
+    prediction_size: PositiveInt = 250
+    """Memory cells of the prediction network, `kind = "transducer"` and `"next_label"` only."""
+    joint_size: PositiveInt = 250
+    """Units of the joint layer, `kind = "transducer"` only."""
 
     @model_validator(mode="after")
     def _check_subsampling(self) -> ModelSettings:
-        if self.frontend == "none" and self.subsampling != 1:
+        if self.frontend in ("none", "conv_lstm") and self.subsampling != 1:
             raise ValueError(f'subsampling = {self.subsampling} needs frontend = "stack" or "conv"')
         if self.frontend == "conv" and self.subsampling not in (1, 2, 4):
             raise ValueError(
@@ -127,13 +155,22 @@ class TrainSettings(Table):
     max_epochs: PositiveInt = 30
     clip_norm: NonNegativeFloat = 0.0
     """Largest Euclidean norm of the gradient; 0 does not clip."""
+    clip_value: NonNegativeFloat = 0.0
+    """Largest magnitude of each component of the gradient, clipped before its norm; 0 does not."""
+    truncate_frames: Count = 0
+    """The recurrent layers pass gradients back within stretches of this many frames only, as in
+    truncated backpropagation through time; 0 is full backpropagation."""
+    initial_weights: tuple[str, ...] = ()
+    """Weight files of earlier runs (`checkpoints/final.safetensors`) to start from, in turn: every
+    weight whose name and shape agree is taken over. A relative path is taken from here."""
     accumulate_batches: PositiveInt = 1
     early_stopping_epochs: Count = 0
     """Stop after this many epochs without a better dev error; 0 never stops early."""
     average_checkpoints: PositiveInt = 1
     """Average the weights of this many best epochs, where that lowers the dev error."""
     weight_noise_std: NonNegativeFloat = 0.0
-    """Standard deviation of Gaussian noise on the weights, drawn anew each step (Graves 2013)."""
+    """Standard deviation of Gaussian noise on the weights, drawn once for the frames of a batch
+    (Graves 2013: 0.075, with one sequence a batch)."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the network on a GPU; the CPU computes in float32. CTC is always float32."""
     checkpoint_steps: PositiveInt = 500
@@ -168,3 +205,5 @@ class Settings(Table):
     train: TrainSettings = TrainSettings()
     decode: DecodeSettings = DecodeSettings()
     score: ScoreSettings = ScoreSettings()
+    lab: LabSettings | None = None
+    """Makes the recipe one of the laboratory: it has no other table but `[recipe]`."""

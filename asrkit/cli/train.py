@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -51,24 +51,57 @@ def train_command(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print metrics and scores as JSON lines.")
     ] = False,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Carry out a table of results that RECIPE has, in runs/RECIPE-NAME if no folder "
+            "is given; --set holds for all its rows.",
+        ),
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Rows of the table to carry out; all if not given."),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="1,2", help="Seeds to carry out each row with; 1 if not given."),
+    ] = None,
 ) -> None:
     """Carry out RECIPE: prepare its data, train, decode, score, and pack the model into one file.
 
     Scores go to standard output, progress to standard error, all else into the run's folder.
     """
+    _check_table(
+        table, {"--rows": rows, "--seeds": seeds}, {"--stage": stage, "--devices": devices}
+    )
     if devices > 1:
         _check_devices(devices, stage)
 
     from asrkit.config import load_settings
+    from asrkit.nn.denormals import flush_denormals
     from asrkit.recipe.locate import find_recipe
     from asrkit.recipe.run_folder import RunFolder
-    from asrkit.recipe.stages import STAGES, RecipeRun
+    from asrkit.recipe.stages import RecipeRun
     from asrkit.train.distributed import join_world
 
+    flush_denormals()
     overrides = overrides or []
     recipe_toml = find_recipe(recipe)
+    if table is not None:
+        from asrkit.cli.train_table import Wanted, train_table
+
+        wanted = Wanted(table, rows, seeds)
+        train_table(recipe_toml, wanted, overrides, run_dir, resume, as_json)
+        return
     settings = load_settings(recipe_toml, overrides)
     run = RunFolder(run_dir or Path("runs") / settings.recipe.name)
+    if settings.lab is not None:
+        from asrkit.cli.lab import carry_out_laboratory
+
+        _refuse_for_laboratory({"--stage": stage, "--devices": devices})
+        carry_out_laboratory(settings, run, overrides, resume=resume, as_json=as_json)
+        return
     if run.has_begun and (resume or stage):
         settings = run.recorded_settings(settings.recipe.name, overrides)
     try:
@@ -77,7 +110,12 @@ def train_command(
                 run.open(settings, resume or stage is not None, trains=stage in (None, "train"))
             world.wait()
             carried_out = RecipeRun(recipe_toml, settings, run, world)
-            for name in (stage,) if stage else STAGES:
+            if stage and stage not in carried_out.stages:
+                raise UsageError(
+                    f"--stage {stage}: a model of kind {settings.model.kind} recognises nothing; "
+                    f"its stages are {', '.join(carried_out.stages)}"
+                )
+            for name in (stage,) if stage else carried_out.stages:
                 if name == "train" and devices > 1:
                     _train_in_processes(devices, carried_out, overrides, as_json)
                 elif name == "train":
@@ -89,6 +127,30 @@ def train_command(
         if "RANK" not in os.environ:
             typer.echo("asrkit: interrupted; repeat the command with --resume to go on", err=True)
         raise
+
+
+def _check_table(
+    table: str | None, of_a_table: Mapping[str, str | None], of_a_run: Mapping[str, object]
+) -> None:
+    """Refuse options that go with a table only, or without one only."""
+    if table is None:
+        if given := [name for name, value in of_a_table.items() if value is not None]:
+            raise UsageError(f"{given[0]} is of a table; add --table NAME")
+    elif given := [name for name, value in of_a_run.items() if value not in (None, 1)]:
+        raise UsageError(
+            f"{given[0]} {of_a_run[given[0]]}: is of a single run, not of a table; leave it out, "
+            "or name a run inside the table's folder by --run-dir, without --table"
+        )
+
+
+def _refuse_for_laboratory(given: Mapping[str, object]) -> None:
+    """Refuse options that a laboratory recipe has no use for."""
+    for name, value in given.items():
+        if value not in (None, 1):
+            raise UsageError(
+                f"{name} {value}: a laboratory recipe has no stages and runs in one process; "
+                f"leave out {name}"
+            )
 
 
 def _check_devices(devices: int, stage: Stage | None) -> None:

@@ -62,10 +62,12 @@ def transcribe_command(
     import torch
 
     from asrkit.model_file import load_recognizer
+    from asrkit.nn.denormals import flush_denormals
     from asrkit.progress import CountProgress
     from asrkit.transcribe.inputs import check_distinct_names, find_sources
     from asrkit.transcribe.pipeline import Failure, transcribe
 
+    flush_denormals()
     writers = _choose_writers(formats, out)
     with tempfile.TemporaryDirectory() as spool:
         sources = find_sources(inputs, Path(spool))

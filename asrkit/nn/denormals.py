@@ -1,4 +1,8 @@
-"""Flush denormal numbers to zero while a network runs on a CPU."""
+"""Flush denormal numbers to zero while a network runs on a CPU.
+
+Over padding the states of a recurrent layer decay into denormals, with which a CPU is many times
+slower.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,18 @@ from contextlib import contextmanager
 import torch
 
 
+def flush_denormals() -> None:
+    """Compute without denormals from now on; where the CPU cannot, nothing changes.
+
+    This holds for the calling thread and for those that it starts later. torch's own threads are
+    started by the first arithmetic that needs them, so a program calls this before any.
+    """
+    torch.set_flush_denormal(True)
+
+
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Compute without denormal numbers inside the block; where the CPU cannot, nothing changes.
-
-    Over padding the states of a recurrent layer decay into denormals, with which a CPU is many
-    times slower.
-    """
+    """Compute without denormals inside the block, in the calling thread."""
     torch.set_flush_denormal(True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The trainable network: front end, deep recurrent layers, output layer."""
+"""The network that CTC trains: an encoder and an output layer."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asrkit.nn.frontend import make_frontend
-from asrkit.nn.recurrent import RecurrentLayer
-from asrkit.nn.reversal import reversal_index
+from asrkit.nn.encoder import RecurrentEncoder
+from asrkit.nn.initialization import initialize_outside_cells
 from asrkit.settings import ModelSettings
 
 
-class RecurrentNetwork(nn.Module):
+class CtcNetwork(nn.Module):
     """Features to log-probabilities over the tokens and the blank, in training and afterwards.
 
     Parameters
     ----------
     settings
-        Depth, width, direction, dropout and front end.
+        Of the model.
     num_features
         F of the input.
     vocab_size
@@ -27,19 +26,13 @@ class RecurrentNetwork(nn.Module):
 
     def __init__(self, settings: ModelSettings, num_features: int, vocab_size: int) -> None:
         super().__init__()
-        self.frontend = make_frontend(settings, num_features)
-        self.layers = nn.ModuleList()
-        width = self.frontend.output_size
-        for _ in range(settings.num_layers):
-            layer = RecurrentLayer(width, settings.hidden_size, settings.bidirectional)
-            self.layers.append(layer)
-            width = layer.output_size
-        self.dropout = nn.Dropout(settings.dropout)
-        self.output = nn.Linear(width, vocab_size)
+        self.encoder = RecurrentEncoder(settings, num_features)
+        self.output = nn.Linear(self.encoder.output_size, vocab_size)
+        initialize_outside_cells(self, settings)
 
     def out_lens(self, feat_lens: Tensor) -> Tensor:
         """Output frames of each utterance, (N,) int64."""
-        return self.frontend.out_lens(feat_lens)
+        return self.encoder.out_lens(feat_lens)
 
     def forward(self, feats: Tensor, feat_lens: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-probabilities.
@@ -58,14 +51,7 @@ class RecurrentNetwork(nn.Module):
         out_lens
             (N,) int64.
         """
-        out_lens = self.out_lens(feat_lens)
-        if feats.shape[1] == 0:  # no utterance is as long as one analysis window
-            return feats.new_zeros(len(feats), 0, self.output.out_features), out_lens
-        frames = self.frontend(feats, feat_lens).transpose(0, 1)
-        index = reversal_index(out_lens, len(frames))
-        for layer in self.layers:
-            frames = self.dropout(layer(frames, index))
+        frames, out_lens = self.encoder(feats, feat_lens)
         scores = self.output(frames)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        log_probs = F.log_softmax(scores, dim=-1)
-        return log_probs.transpose(0, 1), out_lens
+        return F.log_softmax(scores, dim=-1).transpose(0, 1), out_lens

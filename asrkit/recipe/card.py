@@ -19,7 +19,8 @@ def write_card(settings: Settings, run: RunFolder, notes: PreparationNotes) -> s
         "",
         settings.recipe.description,
         "",
-        f"- network: {model.num_layers} x {model.hidden_size} {direction} {model.cell}, CTC",
+        f"- network: {model.num_layers} x {model.hidden_size} {direction} {model.cell}, "
+        f"{'CTC' if model.kind == 'ctc' else model.kind}",
         f"- input: {settings.features.kind} at {settings.data.sample_rate_hz} Hz, "
         f"one output frame every {settings.features.frame_shift_ms * model.subsampling:g} ms",
         f"- tokens: {settings.data.unit}",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from asrkit.ctc.diagnosis import measure_emission
-from asrkit.ctc.loss import ctc_nll
+import torch
+
 from asrkit.data.audio_cache import AudioCache
+from asrkit.data.dataset import Batch
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
-from asrkit.decode.search import decode_batch
 from asrkit.files import write_atomically
-from asrkit.inference import load_by_length, recognize
+from asrkit.inference import load_by_length, recognize, search
 from asrkit.nn.model import AcousticModel
 from asrkit.progress import CountProgress
 from asrkit.score.alignment import align
@@ -21,12 +22,30 @@ from asrkit.score.counts import ErrorCounts
 from asrkit.score.protocol import load_protocol
 from asrkit.settings import Settings
 from asrkit.train.loop import DevResult, Evaluate
+from asrkit.train.objective import Measured, make_objective, next_labels
+
+Measure = Callable[[AcousticModel], Iterator[tuple[Batch, Measured]]]
 
 
 def make_evaluation(
     utterances: Sequence[Utterance], tokens: TokenTable, settings: Settings
 ) -> Evaluate:
-    """Return a function that gives loss, emission and greedy error rate on these utterances."""
+    """Return a function that measures a model on these utterances.
+
+    It gives the loss, and the error rate and the emission of the greedy search; of a network that
+    predicts labels from labels, the share of wrong predictions.
+    """
+    cache = AudioCache(settings.data.sample_rate_hz)
+
+    def measure(model: AcousticModel) -> Iterator[tuple[Batch, Measured]]:
+        device, objective = next(model.parameters()).device, make_objective(model)
+        for loaded in load_by_length(utterances, tokens, cache, settings.data.max_batch_s):
+            batch = loaded.to(device)
+            features = partial(model.features, batch.waves, batch.wave_lens, batch.speakers)
+            yield batch, objective.measure(batch, features)
+
+    if settings.model.kind == "next_label":
+        return _next_label_evaluation(measure, len(utterances))
     greedy = settings.decode.model_copy(update={"method": "greedy"})
     protocol = load_protocol(settings.score.protocol)
     references = {
@@ -34,25 +53,36 @@ def make_evaluation(
         for utterance in utterances
     }
 
-    cache = AudioCache(settings.data.sample_rate_hz)
-
     def evaluate(model: AcousticModel) -> DevResult:
-        device = next(model.parameters()).device
-        loss = emitted = labels = 0.0
+        loss, num_emitted, num_labels = 0.0, 0, 0
         counts = ErrorCounts()
-        for loaded in load_by_length(utterances, tokens, cache, settings.data.max_batch_s):
-            batch = loaded.to(device)
-            log_probs, out_lens = model(batch.waves, batch.wave_lens, batch.speakers)
-            loss += ctc_nll(log_probs, out_lens, batch.labels, batch.label_lens).sum().item()
-            num_labels = max(1, int(batch.label_lens.sum()))
-            emission = measure_emission(log_probs, out_lens, batch.label_lens)
-            emitted += emission.emission_rate * num_labels
-            labels += num_labels
-            hypotheses = decode_batch(log_probs, out_lens, tokens, model.frame_s, greedy)
+        for batch, measured in measure(model):
+            loss += measured.nll.sum().item()
+            hypotheses = search(model, measured.outputs, measured.out_lens, tokens, greedy)
+            num_emitted += sum(len(hypothesis.tokens) for hypothesis in hypotheses)
+            num_labels += int(batch.label_lens.sum())
             for utt_id, hypothesis in zip(batch.utt_ids, hypotheses, strict=True):
                 recognized = protocol.apply(hypothesis.text, settings.score.unit, utt_id)
-                counts += ErrorCounts.from_edits(align(references[utt_id], recognized))
-        return DevResult(loss / len(utterances), counts.error_rate, emitted / labels)
+                edits = align(references[utt_id], recognized, protocol.optional)
+                counts += ErrorCounts.from_edits(edits)
+        return DevResult(
+            loss / len(utterances), counts.error_rate, num_emitted / max(1, num_labels)
+        )
+
+    return evaluate
+
+
+def _next_label_evaluation(measure: Measure, num_utterances: int) -> Evaluate:
+    def evaluate(model: AcousticModel) -> DevResult:
+        loss, num_wrong, num_predictions = 0.0, 0, 0
+        for batch, measured in measure(model):
+            loss += measured.nll.sum().item()
+            targets, num_targets = next_labels(batch)
+            valid = torch.arange(targets.shape[1], device=targets.device) < num_targets[:, None]
+            num_wrong += int((valid & (measured.outputs.argmax(dim=-1) != targets)).sum())
+            num_predictions += int(num_targets.sum())
+        # It predicts exactly one label for each.
+        return DevResult(loss / num_utterances, num_wrong / num_predictions, emission_rate=1.0)
 
     return evaluate
 

@@ -109,8 +109,13 @@ class RunFolder:
             self._check_same(settings)
         for folder in ("data", "decode", "score"):
             (self.folder / folder).mkdir(parents=True, exist_ok=True)
+        self.record(settings, with_environment=trains or not self.environment.exists())
+
+    def record(self, settings: Settings, with_environment: bool = True) -> None:
+        """Write down what this session is carried out with."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.settings, settings_to_toml(settings).encode())
-        if trains or not self.environment.exists():
+        if with_environment:
             environment = {"seed": settings.recipe.seed, **describe_environment()}
             write_atomically(self.environment, json.dumps(environment, indent=2).encode())
 
@@ -132,7 +137,9 @@ class RunFolder:
             )
 
 
-def _flatten(tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _flatten(tables: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
     return {
-        f"{table}.{key}": value for table, keys in tables.items() for key, value in keys.items()
+        f"{table}.{key}": value
+        for table, keys in tables.items()
+        for key, value in (keys or {}).items()
     }

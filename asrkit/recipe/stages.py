@@ -53,6 +53,11 @@ class RecipeRun:
         self.run = run
         self.world = world
 
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """All that there are for its kind of model: some recognise nothing."""
+        return ("prepare", "train") if self.settings.model.kind == "next_label" else STAGES
+
     def prepare(self) -> None:
         """Prepare the corpus, unless that is done."""
         if not self.run.notes.exists():

@@ -11,100 +11,84 @@ Schmidhuber & Cummins, Learning to Forget, 2000.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+
+from asrkit.nn.cells.cell import State
+from asrkit.nn.cells.elementwise import ElementwiseCell
+from asrkit.nn.cells.recurrence import Tensors
+from asrkit.nn.cells.triton_lstm import LstmForm
 
 _PERSISTENT_WIDTH = 128
 _PERSISTENT_BATCH = 8
 
 
-class Lstm(nn.Module):
-    """The recurrence over a padded, time-major batch: (T, N, F) -> (T, N, H).
+class Lstm(ElementwiseCell):
+    """The default cell, computed by torch's fused kernels: oneDNN on CPU, cuDNN on a GPU.
 
-    Computed by torch's fused kernels: oneDNN on CPU, cuDNN on a GPU. In float16 on a GPU, widths
-    and batch are padded to the sizes for which cuDNN keeps the recurrent weights on the chip.
-
-    Parameters
-    ----------
-    input_size, hidden_size
-        F and H.
-
-    Attributes
-    ----------
-    input_weight, recurrent_weight
-        W (4H, F) and U (4H, H): the rows of i, f, g and o, in this order.
-    bias
-        (4H,).
+    In float16 on a GPU, widths and batch are padded to the sizes for which cuDNN keeps the
+    recurrent weights on the chip. Dropout of the recurrent connections and truncated gradients are
+    not in those kernels; with them `recurrence` computes the same equations.
     """
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.input_weight = nn.Parameter(torch.empty(4 * hidden_size, input_size))
-        self.recurrent_weight = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
-        self.bias = nn.Parameter(torch.empty(4 * hidden_size))
-        bound = 1.0 / math.sqrt(hidden_size)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-        with torch.no_grad():
-            # An open forget gate lets gradients through long before the gate has learnt to.
-            self.bias[hidden_size : 2 * hidden_size] = 1.0
+    num_gates = num_input_gates = num_recurrent_gates = 4
+    num_states = 1
+    forget_gate = 1
+    lstm_form = LstmForm()
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Run from the first frame to the last, starting from zero states."""
-        weights = [self.input_weight, self.recurrent_weight, self.bias]
-        if frames.is_cuda and _computes_in_float16(frames):
-            return lstm_on_padded_widths(frames, weights)
-        return _fused_lstm(frames, weights)
+    def forward(
+        self, inputs: Sequence[Tensor], state: State | None = None
+    ) -> tuple[Tensors, State]:
+        """Run from the first frame to the last; see `Cell.forward`."""
+        if self.truncate_frames or (self.training and self.recurrent_dropout):
+            return super().forward(inputs, state)
+        hidden, cell = state or self.initial_state(inputs[0], inputs[0].shape[1])
+        run = lstm_on_padded_widths if _computes_in_float16_on_gpu(inputs[0]) else fused_lstm
+        directions = zip(
+            inputs, self.input_weight, self.recurrent_weight, self.bias, hidden, cell, strict=True
+        )
+        outputs, hiddens, cells = zip(*(run(*each) for each in directions), strict=True)
+        return outputs, (torch.stack(hiddens), torch.stack(cells))
+
+    def update(
+        self, gates: Tensors, states: Tensors, parameters: Tensors
+    ) -> tuple[Tensor, Tensors]:
+        """Compute h and c; gates i, f, g, o."""
+        (i, f, g, o), (c,) = gates, states
+        c = torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh())
+        return o.sigmoid() * c.tanh(), (c,)
 
 
-def lstm_on_padded_widths(frames: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """Compute an LSTM with input, hidden and batch sizes padded for cuDNN's persistent kernels.
-
-    A padded unit has zero weights and biases: its candidate is tanh(0) = 0, so its cell and its
-    output stay exactly zero, and the real units never see it.
+def fused_lstm(
+    frames: Tensor,
+    input_weight: Tensor,
+    recurrent_weight: Tensor,
+    bias: Tensor,
+    hidden: Tensor,
+    cell: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute an LSTM in one direction by torch's kernel.
 
     Parameters
     ----------
     frames
         (T, N, F).
-    weights
-        `input_weight`, `recurrent_weight` and `bias` of an `Lstm`.
+    input_weight, recurrent_weight, bias
+        (4H, F), (4H, H) and (4H,), the rows of i, f, g and o in the order of torch.
+    hidden, cell
+        (N, H), before the first frame.
 
     Returns
     -------
-    Tensor
-        (T, N, H).
+    tuple of Tensor
+        Outputs (T, N, H), and output and cell after the last frame, (N, H) each.
     """
-    input_weight, recurrent_weight, bias = weights
-    hidden_size = recurrent_weight.shape[1]
-    input_extra = -input_weight.shape[1] % _PERSISTENT_WIDTH
-    hidden_extra = -hidden_size % _PERSISTENT_WIDTH
-
-    def widen(weight: Tensor, column_extra: int) -> Tensor:
-        gates = weight.view(4, hidden_size, -1)
-        return F.pad(gates, (0, column_extra, 0, hidden_extra)).flatten(0, 1)
-
-    padded = [
-        widen(input_weight, input_extra),
-        widen(recurrent_weight, hidden_extra),
-        F.pad(bias.view(4, hidden_size), (0, hidden_extra)).flatten(),
-    ]
-    batch = frames.shape[1]
-    frames = F.pad(frames, (0, input_extra, 0, -batch % _PERSISTENT_BATCH))
-    return _fused_lstm(frames, padded)[:, :batch, :hidden_size]
-
-
-def _fused_lstm(frames: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    input_weight, recurrent_weight, bias = weights
-    zero_state = frames.new_zeros(1, frames.shape[1], recurrent_weight.shape[1])
-    hidden, _, _ = torch.lstm(
+    outputs, last_hidden, last_cell = torch.lstm(
         frames,
-        (zero_state, zero_state),
+        (hidden[None], cell[None]),
         # torch's kernels add a second bias, which the equations do not have.
         (input_weight, recurrent_weight, bias, torch.zeros_like(bias)),
         has_biases=True,
@@ -114,9 +98,48 @@ def _fused_lstm(frames: Tensor, weights: Sequence[Tensor]) -> Tensor:
         bidirectional=False,
         batch_first=False,
     )
-    return hidden
+    return outputs, last_hidden[0], last_cell[0]
 
 
-def _computes_in_float16(frames: Tensor) -> bool:
+def lstm_on_padded_widths(
+    frames: Tensor,
+    input_weight: Tensor,
+    recurrent_weight: Tensor,
+    bias: Tensor,
+    hidden: Tensor,
+    cell: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Do as `fused_lstm`, with all sizes padded to those of cuDNN's persistent kernels.
+
+    A padded unit has zero weights and biases: its candidate is tanh(0) = 0, so its cell and its
+    output stay exactly zero, and the real units never see it.
+    """
+    hidden_size = recurrent_weight.shape[1]
+    input_extra = -input_weight.shape[1] % _PERSISTENT_WIDTH
+    hidden_extra = -hidden_size % _PERSISTENT_WIDTH
+    batch = frames.shape[1]
+    batch_extra = -batch % _PERSISTENT_BATCH
+
+    def widen(weight: Tensor, column_extra: int) -> Tensor:
+        gates = weight.view(4, hidden_size, -1)
+        return F.pad(gates, (0, column_extra, 0, hidden_extra)).flatten(0, 1)
+
+    outputs, last_hidden, last_cell = fused_lstm(
+        F.pad(frames, (0, input_extra, 0, batch_extra)),
+        widen(input_weight, input_extra),
+        widen(recurrent_weight, hidden_extra),
+        F.pad(bias.view(4, hidden_size), (0, hidden_extra)).flatten(),
+        F.pad(hidden, (0, hidden_extra, 0, batch_extra)),
+        F.pad(cell, (0, hidden_extra, 0, batch_extra)),
+    )
+    return (
+        outputs[:, :batch, :hidden_size],
+        last_hidden[:batch, :hidden_size],
+        last_cell[:batch, :hidden_size],
+    )
+
+
+def _computes_in_float16_on_gpu(frames: Tensor) -> bool:
     autocast = torch.is_autocast_enabled("cuda")
-    return (torch.get_autocast_dtype("cuda") if autocast else frames.dtype) == torch.float16
+    dtype = torch.get_autocast_dtype("cuda") if autocast else frames.dtype
+    return frames.is_cuda and dtype == torch.float16

@@ -159,7 +159,7 @@ def test_a_mistake_names_file_and_key(write_recipe: WriteRecipe, mistake: str) -
 
 
 def test_all_mistakes_are_told_at_once(write_recipe: WriteRecipe) -> None:
-    recipe = write_recipe("[train]\nmax_epoch = 3\n[model]\ncell = 'gru'")
+    recipe = write_recipe("[train]\nmax_epoch = 3\n[model]\ncell = 'gated'")
     lines = complaint(recipe, "score.unit=letter").splitlines()
     assert len(lines) == 3
     assert sum(line.startswith(f"{recipe}: ") for line in lines) == 2

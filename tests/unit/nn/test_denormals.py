@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -17,3 +20,15 @@ def test_denormals_are_zero_inside_the_block_only() -> None:
     with pytest.raises(RuntimeError), flushed_denormals():
         raise RuntimeError
     assert (denormal * 1.0).item() > 0.0
+
+
+def test_denormals_are_zero_in_all_threads_of_a_program_that_asks_first() -> None:
+    program = (
+        "import torch; from asrkit.nn.denormals import flush_denormals; torch.set_num_threads(2);"
+        "flush_denormals(); "
+        "print((torch.full((4_000_000,), 1e-40) * 1.0).count_nonzero().item())"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert int(printed.stdout) == 0

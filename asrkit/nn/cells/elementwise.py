@@ -1,0 +1,88 @@
+"""Cells that mix units only through their recurrent weights: the whole rest is elementwise.
+
+Such a cell is written as its equations, once, in `update`. `recurrence` runs it over a sequence
+and derives its gradient.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from asrkit.nn.cells.cell import Cell, State
+from asrkit.nn.cells.recurrence import Operands, Recurrence, Tensors, run_recurrence
+from asrkit.nn.cells.triton_lstm import LstmForm, is_available, run_lstm
+
+
+class ElementwiseCell(Cell):
+    """Base of the cells whose state update treats every unit by itself."""
+
+    num_states: int
+    """Tensors of the state besides the output."""
+    lstm_form: LstmForm | None = None
+    """What `triton_lstm` has to run on a GPU to compute the same; None if it cannot."""
+
+    @abstractmethod
+    def update(
+        self, gates: Tensors, states: Tensors, parameters: Tensors
+    ) -> tuple[Tensor, Tensors]:
+        """Compute a frame, or many frames at once, from the states before each.
+
+        Parameters
+        ----------
+        gates
+            `num_gates` tensors (..., N, H), before their nonlinearities.
+        states
+            `num_states` tensors (..., N, H).
+        parameters
+            `elementwise_parameters`, each so that it broadcasts.
+
+        Returns
+        -------
+        output
+            (..., N, H).
+        states
+            After the frame.
+        """
+
+    def elementwise_parameters(self) -> Tensors:
+        """Return the weights that `update` needs, each (D, H)."""
+        return ()
+
+    def output_projection(self) -> Tensor | None:
+        """Return what maps the cell's output to that of the layer, (D, P, H), if anything does."""
+        return None
+
+    def initial_state(self, like: Tensor, batch: int) -> State:
+        """Return zeros: the output (D, N, P) and the states (D, N, H)."""
+        outer = (self.num_directions, batch)
+        output = like.new_zeros(*outer, self.output_size)
+        return output, *(like.new_zeros(*outer, self.hidden_size) for _ in range(self.num_states))
+
+    def forward(
+        self, inputs: Sequence[Tensor], state: State | None = None
+    ) -> tuple[Tensors, State]:
+        """Run from the first frame to the last; see `Cell.forward`."""
+        batch = inputs[0].shape[1]
+        operands = Operands(
+            tuple(inputs),
+            self.input_weight,
+            self.recurrent_weight,
+            self.bias,
+            self.output_projection(),
+            self.recurrent_mask(batch),
+            state or self.initial_state(inputs[0], batch),
+            self.elementwise_parameters(),
+        )
+        if self.lstm_form and operands.mask is None and is_available(inputs[0]):
+            return run_lstm(self.lstm_form, self.truncate_frames, operands)
+        recurrence = Recurrence(
+            self.update,
+            self.num_directions,
+            self.num_gates,
+            self.num_states,
+            self.truncate_frames,
+        )
+        return run_recurrence(recurrence, operands)
