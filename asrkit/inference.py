@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from asrkit.data.audio_cache import AudioCache
 from asrkit.data.batching import make_batches
@@ -12,9 +13,11 @@ from asrkit.data.dataset import Batch, load_batches
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.hypothesis import Hypothesis
-from asrkit.decode.search import decode_batch
+from asrkit.decode.search import decode_batch, decode_transducer_batch
+from asrkit.errors import UsageError
 from asrkit.nn.denormals import flushed_denormals
 from asrkit.nn.model import AcousticModel
+from asrkit.nn.transducer import NextLabelNetwork, TransducerNetwork
 from asrkit.settings import DecodeSettings
 
 
@@ -22,12 +25,32 @@ def recognize(
     model: AcousticModel, batch: Batch, tokens: TokenTable, settings: DecodeSettings
 ) -> list[Hypothesis]:
     """Recognise the utterances of a batch, in its order, where the model is."""
+    if isinstance(model.network, NextLabelNetwork):
+        raise UsageError(
+            'model.kind = "next_label" recognises nothing; a transducer can start from it, by '
+            "train.initial_weights"
+        )
     device = next(model.parameters()).device
     batch = batch.to(device)
     model.eval()
     with torch.inference_mode(), flushed_denormals():
-        log_probs, out_lens = model(batch.waves, batch.wave_lens, batch.speakers)
-    return decode_batch(log_probs, out_lens, tokens, model.frame_s, settings)
+        outputs, out_lens = model(batch.waves, batch.wave_lens, batch.speakers)
+        return search(model, outputs, out_lens, tokens, settings)
+
+
+def search(
+    model: AcousticModel,
+    outputs: Tensor,
+    out_lens: Tensor,
+    tokens: TokenTable,
+    settings: DecodeSettings,
+) -> list[Hypothesis]:
+    """Search what the model made of a batch, (N, T', ...) and (N,), by its kind."""
+    if isinstance(model.network, TransducerNetwork):
+        return decode_transducer_batch(
+            outputs, out_lens, model.network, tokens, model.frame_s, settings
+        )
+    return decode_batch(outputs, out_lens, tokens, model.frame_s, settings)
 
 
 def load_by_length(

@@ -67,12 +67,12 @@ def tone_recognizer(say_in_tones: Callable[..., NDArray[np.float64]]) -> Recogni
     )
     tokens = TokenTable.from_texts(["a b c"], "char")
     model = AcousticModel(settings, len(tokens)).eval()
-    lstm, output = model.network.layers[0].left_to_right, model.network.output
+    lstm, output = model.network.encoder.layers[0].cell, model.network.output
     with torch.no_grad():
         for parameter in model.network.parameters():
             parameter.zero_()
         always, never, threshold = 20.0, -20.0, 20.0
-        lstm.bias.copy_(torch.tensor([always, never, -threshold, always]).repeat_interleave(4))
+        lstm.bias.copy_(torch.tensor([[always, never, -threshold, always]]).repeat_interleave(4, 1))
         candidate_weight = lstm.input_weight.view(4, len(TONE_HZ), -1)[2]
         for unit, letter in enumerate(TONE_HZ):
             wave = torch.tensor(say_in_tones(letter), dtype=torch.float32)

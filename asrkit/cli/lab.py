@@ -11,6 +11,7 @@ import typer
 from asrkit.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from asrkit.lab.trial import Result, Trial
     from asrkit.recipe.run_folder import RunFolder
     from asrkit.settings import Settings
 
@@ -45,13 +46,11 @@ def carry_out_laboratory(
         )
     run.record(settings)
     laboratory = Laboratory(trials, run.folder)
-    laboratory.run(
-        lambda trial, result: (
-            typer.echo(json.dumps({"event": "trial", "name": trial.name, **result.to_dict()}))
-            if as_json
-            else None
-        )
-    )
+    try:
+        laboratory.run(_print_as_json if as_json else None)
+    except KeyboardInterrupt:
+        typer.echo("asrkit: interrupted; repeat the command with --resume to go on", err=True)
+        raise
     rows = make_rows(laboratory.results())
     tables = to_markdown(rows)
     write_atomically(run.folder / "lab.md", tables.encode())
@@ -60,6 +59,10 @@ def carry_out_laboratory(
     if not as_json:
         typer.echo(tables, nl=False)
     typer.echo(f"tables and curves: {run.folder / 'lab.md'}, lab.json, lab.png", err=True)
+
+
+def _print_as_json(trial: Trial, result: Result) -> None:
+    typer.echo(json.dumps({"event": "trial", "name": trial.name, **result.to_dict()}))
 
 
 def _check_tables(settings: Settings) -> None:

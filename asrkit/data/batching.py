@@ -13,6 +13,7 @@ def make_batches(
     num_buckets: int,
     seed: int,
     epoch: int,
+    max_batch_utterances: int = 0,
 ) -> list[list[int]]:
     """Group utterances of similar duration into batches of bounded size.
 
@@ -31,6 +32,8 @@ def make_batches(
         At least 1. More buckets mean less padding and less variety in a batch.
     seed, epoch : int
         At least 0. They alone decide the order.
+    max_batch_utterances : int
+        Limit for the number of utterances in a batch; 0 sets none.
 
     Returns
     -------
@@ -48,9 +51,11 @@ def make_batches(
 
     batches: list[list[int]] = []
     longest_s = 0.0
+    most = max_batch_utterances or durations.size
     for index in order.tolist():
         longest_s = max(longest_s, durations_s[index])
-        if batches and (len(batches[-1]) + 1) * longest_s <= max_batch_s:
+        size = len(batches[-1]) + 1 if batches else 1
+        if 1 < size <= most and size * longest_s <= max_batch_s:
             batches[-1].append(index)
         else:
             batches.append([index])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import Tensor
 
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam import beam_search
 from asrkit.decode.greedy import greedy_search
 from asrkit.decode.hypothesis import Hypothesis
+from asrkit.decode.transducer import Transducer, greedy_transducer_search
+from asrkit.decode.transducer_beam import beam_transducer_search
 from asrkit.errors import DataError
 from asrkit.settings import DecodeSettings
 
@@ -44,13 +48,7 @@ def decode_batch(
         If a valid frame holds NaN or no possible token at all.
     """
     hypotheses = []
-    for index, (padded, length) in enumerate(zip(log_probs.cpu(), out_lens.tolist(), strict=True)):
-        frames = padded[:length]
-        if not frames.amax(dim=-1).isfinite().all():
-            raise DataError(
-                f"decode: the model's output for utterance {index} of the batch is not finite; "
-                "expected log-probabilities; the audio or the model's weights are damaged"
-            )
+    for frames in _valid_frames(log_probs.cpu(), out_lens):
         if settings.method == "greedy":
             hypotheses.append(greedy_search(frames, tokens, frame_s))
         else:
@@ -58,3 +56,48 @@ def decode_batch(
                 frames, tokens, frame_s, settings.beam_size, settings.token_min_log_prob
             )
     return hypotheses
+
+
+def decode_transducer_batch(
+    from_frames: Tensor,
+    out_lens: Tensor,
+    transducer: Transducer,
+    tokens: TokenTable,
+    frame_s: float,
+    settings: DecodeSettings,
+) -> list[Hypothesis]:
+    """Decode as `decode_batch` does, from what a transducer's joint layer hears of each frame.
+
+    Parameters
+    ----------
+    from_frames : Tensor, shape (N, T, J)
+        On the device of the transducer.
+    transducer : Transducer
+        Asked for the rest.
+    """
+    hypotheses = []
+    for frames in _valid_frames(from_frames, out_lens):
+        if settings.method == "greedy":
+            hypotheses.append(greedy_transducer_search(frames, transducer, tokens, frame_s))
+        else:
+            hypotheses += beam_transducer_search(
+                frames,
+                transducer,
+                tokens,
+                frame_s,
+                settings.beam_size,
+                settings.token_min_log_prob,
+            )
+    return hypotheses
+
+
+def _valid_frames(outputs: Tensor, out_lens: Tensor) -> Iterator[Tensor]:
+    """Give the valid frames of each utterance of a batch; DataError if one is damaged."""
+    for index, (padded, length) in enumerate(zip(outputs, out_lens.tolist(), strict=True)):
+        frames = padded[:length]
+        if not frames.amax(dim=-1).isfinite().all():
+            raise DataError(
+                f"decode: the model's output for utterance {index} of the batch is not finite; "
+                "expected log-probabilities; the audio or the model's weights are damaged"
+            )
+        yield frames

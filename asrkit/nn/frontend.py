@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from asrkit.nn.cells.conv_lstm import ConvLstm
+from asrkit.nn.reversal import reversal_index, reverse
 from asrkit.settings import ModelSettings
 
 
@@ -18,6 +20,8 @@ def make_frontend(settings: ModelSettings, num_features: int) -> Frontend:
             return FrameStack(num_features, settings.subsampling)
         case "conv":
             return ConvFrontend(num_features, settings.conv_channels, settings.subsampling)
+        case "conv_lstm":
+            return ConvLstmFrontend(settings, num_features)
 
 
 class Frontend(nn.Module):
@@ -81,3 +85,28 @@ class ConvFrontend(Frontend):
             time = torch.arange(maps.shape[2], device=maps.device)
             maps = maps * (time < lens[:, None])[:, None, :, None]
         return maps.transpose(1, 2).flatten(2)
+
+
+class ConvLstmFrontend(Frontend):
+    """A recurrence over maps of the frequency axis, in the directions of the layers behind it.
+
+    Two directions are summed, not joined, which keeps the first recurrent layer half as large
+    (Amodei et al., Deep Speech 2, 2016, sum the directions of their recurrent layers).
+    """
+
+    def __init__(self, settings: ModelSettings, num_features: int) -> None:
+        super().__init__(subsampling=1)
+        self.cell = ConvLstm(settings, num_features, 2 if settings.bidirectional else 1)
+        self.cell.initialize(settings)
+        self.output_size = self.cell.output_size
+
+    def forward(self, feats: Tensor, feat_lens: Tensor) -> Tensor:
+        """Map (N, T, F) to (N, T, C * ⌈F/2⌉); frames beyond `feat_lens` mean nothing."""
+        frames = feats.transpose(0, 1)
+        if self.cell.num_directions == 1:
+            outputs: Tensor = self.cell([frames])[0][0]
+        else:
+            index = reversal_index(feat_lens, len(frames))
+            (forwards, backwards), _ = self.cell([frames, reverse(frames, index)])
+            outputs = forwards + reverse(backwards, index)
+        return outputs.transpose(0, 1)

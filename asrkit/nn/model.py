@@ -1,4 +1,4 @@
-"""The acoustic model: features, their normalisation and the network, from waveform to log_probs."""
+"""The acoustic model: features, their normalisation and the network, from the waveform on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from asrkit.features.extractor import FeatureExtractor
 from asrkit.features.normalize import Normalizer
-from asrkit.nn.network import RecurrentNetwork
-from asrkit.settings import Settings
+from asrkit.nn.network import CtcNetwork
+from asrkit.nn.transducer import NextLabelNetwork, TransducerNetwork
+from asrkit.settings import ModelSettings, Settings
 
 
 class AcousticModel(nn.Module):
-    """Everything between samples and log-probabilities, with the weights and statistics it needs.
+    """Everything between samples and a search, with the weights and statistics it needs.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class AcousticModel(nn.Module):
         self.extractor = FeatureExtractor(settings.features, self.sample_rate_hz)
         num_features = self.extractor.num_features
         self.normalizer = Normalizer(settings.features.normalization, num_features, speaker_names)
-        self.network = RecurrentNetwork(settings.model, num_features, vocab_size)
+        self.network = _make_network(settings.model, num_features, vocab_size)
         self.frame_s = self.extractor.frame_shift_s * settings.model.subsampling
 
     def out_lens(self, wave_lens: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ class AcousticModel(nn.Module):
     def forward(
         self, waves: Tensor, wave_lens: Tensor, speakers: Sequence[str] = ()
     ) -> tuple[Tensor, Tensor]:
-        """Compute log-probabilities from samples.
+        """Compute what a search needs of the samples.
 
         Parameters
         ----------
@@ -63,10 +64,23 @@ class AcousticModel(nn.Module):
 
         Returns
         -------
-        log_probs
-            (N, T', V) float32; frames beyond `out_lens` mean nothing.
+        outputs
+            Log-probabilities (N, T', V) float32; of a transducer, what its joint layer hears of
+            each frame, (N, T', J). Frames beyond `out_lens` mean nothing.
         out_lens
             (N,) int64.
         """
-        log_probs, out_lens = self.network(*self.features(waves, wave_lens, speakers))
-        return log_probs, out_lens
+        outputs, out_lens = self.network(*self.features(waves, wave_lens, speakers))
+        return outputs, out_lens
+
+
+def _make_network(
+    settings: ModelSettings, num_features: int, vocab_size: int
+) -> CtcNetwork | TransducerNetwork | NextLabelNetwork:
+    match settings.kind:
+        case "ctc":
+            return CtcNetwork(settings, num_features, vocab_size)
+        case "transducer":
+            return TransducerNetwork(settings, num_features, vocab_size)
+        case "next_label":
+            return NextLabelNetwork(settings, vocab_size)

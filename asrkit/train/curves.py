@@ -27,7 +27,7 @@ def draw_curves(folder: Path) -> Path | None:
         at = [item["step"] for item in epochs]
         loss_axes.plot(at, [item["train_loss"] for item in epochs], label="train, epoch mean")
         loss_axes.plot(at, [item["dev_loss"] for item in epochs], label="dev")
-        loss_axes.set(xlabel="step", ylabel="CTC loss (nats an utterance)", yscale="log")
+        loss_axes.set(xlabel="step", ylabel="loss (nats an utterance)", yscale="log")
         loss_axes.legend()
         numbers = [item["epoch"] for item in epochs]
         errors = [100 * item["dev_error"] for item in epochs]

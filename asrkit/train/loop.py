@@ -13,21 +13,14 @@ import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
-from asrkit.ctc.diagnosis import (
-    ADVICE,
-    Emission,
-    Observation,
-    State,
-    diagnose,
-    measure_emission,
-)
-from asrkit.ctc.loss import ctc_nll
+from asrkit.ctc.diagnosis import ADVICE, Observation, State, diagnose
 from asrkit.data.audio_cache import AudioCache
 from asrkit.data.batching import make_batches
 from asrkit.data.dataset import Batch, load_batches
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import DataError, TrainingError
+from asrkit.nn.cells.cell import truncate_backpropagation
 from asrkit.nn.denormals import flushed_denormals
 from asrkit.nn.model import AcousticModel
 from asrkit.settings import Settings
@@ -42,8 +35,10 @@ from asrkit.train.checkpoint import (
 )
 from asrkit.train.curves import draw_curves
 from asrkit.train.distributed import World
+from asrkit.train.initial_weights import start_from
 from asrkit.train.interruption import Interruption
 from asrkit.train.metrics import MetricsLog, read_metrics
+from asrkit.train.objective import check_finite, make_objective
 from asrkit.train.optimizer import make_optimizer
 from asrkit.train.preflight import check_utterances
 from asrkit.train.progress import TrainingProgress
@@ -108,6 +103,7 @@ class Trainer:
             raise DataError(f"{folder}: the training set is empty; there is nothing to learn from")
         check_utterances(model, utterances, tokens, settings.augment.speed_factors)
         self.model = model.to(world.device)
+        self.objective = make_objective(model)
         self.utterances = utterances
         self.tokens = tokens
         self.audio = AudioCache(model.sample_rate_hz)
@@ -122,6 +118,7 @@ class Trainer:
         self.autocast = torch.autocast("cuda", precision, on_gpu and precision != torch.float32)
         self.scaler = GradScaler("cuda", enabled=on_gpu and precision == torch.float16)
         self.optimizer = make_optimizer(model, settings.train)
+        truncate_backpropagation(model, settings.train.truncate_frames)
 
         self.checkpoints = folder / "checkpoints"
         self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -162,6 +159,10 @@ class Trainer:
         )
         self.interruption = Interruption()
         with self.metrics, self.progress, self.interruption.watch(), flushed_denormals():
+            if position.step == 0:
+                sources, writes = train.initial_weights, self.world.is_main
+                for remark in start_from(self.model, sources, self.checkpoints, writes):
+                    self.progress.say(remark)
             while position.epoch < train.max_epochs and not self._stops_early():
                 self._run_epoch()
             self._finish()
@@ -178,6 +179,7 @@ class Trainer:
             settings.data.num_buckets,
             settings.recipe.seed,
             position.epoch,
+            settings.data.max_batch_utterances,
         )
         group_size = settings.train.accumulate_batches * self.world.size
         ahead = batches[position.batch :]
@@ -210,14 +212,14 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
 
         loss_sum = torch.zeros(1, dtype=torch.float64, device=self.world.device)
-        emission = Emission(blank_share=1.0, emission_rate=0.0)
+        statistics: dict[str, float] = {}
         utt_ids: list[str] = []
         self.scaler.scale(loss_sum)  # a process without a batch in this group needs the scale too
         for number in range(self.world.rank, len(group), self.world.size):
             batch = next(loaded).to(self.world.device)
             generator = seed_everything(settings.recipe.seed, position.step, number)
             with weight_noise(self.model.network, settings.train.weight_noise_std, generator):
-                nll, emission = self._loss(batch, generator)
+                nll, statistics = self._loss(batch, generator)
                 self.scaler.scale(nll.sum() / num_utterances).backward()  # type: ignore[no-untyped-call]
             loss_sum += nll.detach().double().sum()
             utt_ids.extend(batch.utt_ids)
@@ -235,31 +237,29 @@ class Trainer:
                 "loss": loss,
                 "learning_rate": rate,
                 "grad_norm": grad_norm,
-                "blank_share": emission.blank_share,
-                "emission_rate": emission.emission_rate,
+                **statistics,
             },
         )
         return loss
 
-    def _loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Emission]:
-        """Nats of each utterance, (N,), and how much the network emits on them."""
-        feats, feat_lens = training_features(self.model, batch, self.settings.augment, generator)
+    def _loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Nats of each utterance, (N,), and other figures of the batch."""
+
+        def features() -> tuple[Tensor, Tensor]:
+            with torch.autocast("cuda", enabled=False):
+                return training_features(self.model, batch, self.settings.augment, generator)
+
         with self.autocast:
-            log_probs, out_lens = self.model.network(feats, feat_lens)
-        nll = ctc_nll(log_probs, out_lens, batch.labels, batch.label_lens)
-        infinite = (~torch.isfinite(nll)).nonzero().flatten().tolist()
-        if infinite:
-            culprits = ", ".join(f"{batch.utt_ids[i]} (loss {nll[i].item()})" for i in infinite)
-            raise TrainingError(
-                f"step {self.position.step + 1}: the loss is not finite for {culprits}; listen to "
-                "them, check their transcripts, or lower train.learning_rate"
-            )
-        return nll, measure_emission(log_probs, out_lens, batch.label_lens)
+            measured = self.objective.measure(batch, features)
+        check_finite(measured.nll, batch.utt_ids, self.position.step + 1)
+        return measured.nll, self.objective.statistics(measured, batch)
 
     def _update(self, utt_ids: Sequence[str]) -> float:
-        """Sum, clip and apply the gradients; return their norm before clipping."""
+        """Sum, clip and apply the gradients; return their norm, before that is clipped."""
         self.world.sum_gradients(self.model)
         self.scaler.unscale_(self.optimizer)  # after the sum: an overflow anywhere is seen by all
+        if self.settings.train.clip_value:
+            torch.nn.utils.clip_grad_value_(self.model.parameters(), self.settings.train.clip_value)
         grad_norm = float(
             torch.nn.utils.clip_grad_norm_(
                 self.model.parameters(), self.settings.train.clip_norm or float("inf")

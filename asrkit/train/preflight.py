@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
-from asrkit.ctc.feasibility import check_feasible
 from asrkit.data.dataset import encode_transcript
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
 from asrkit.features.speed import perturbed_len
 from asrkit.nn.model import AcousticModel
+from asrkit.train.objective import make_objective
 
 
 def check_utterances(
@@ -20,12 +20,13 @@ def check_utterances(
     tokens: TokenTable,
     speed_factors: Sequence[float] = (),
 ) -> None:
-    """Refuse, naming them, utterances whose labels CTC cannot fit into their frames.
+    """Refuse, naming them, utterances whose labels the model cannot fit into their frames.
 
     Raises
     ------
     FeasibilityError
-        If frames < labels + repeats, after subsampling and at the fastest speed factor.
+        If frames < labels + repeats for CTC, or there is no frame for a transducer, after
+        subsampling and at the fastest speed factor.
     TokenError
         If a transcript holds a symbol outside the token table.
     """
@@ -35,7 +36,9 @@ def check_utterances(
         for utterance in utterances
     ]
     num_frames = model.out_lens(torch.tensor(num_samples, dtype=torch.int64)).tolist()
-    check_feasible(
-        (utterance.utt_id, encode_transcript(utterance, tokens), frames)
-        for utterance, frames in zip(utterances, num_frames, strict=True)
+    make_objective(model).check(
+        [
+            (utterance.utt_id, encode_transcript(utterance, tokens), frames)
+            for utterance, frames in zip(utterances, num_frames, strict=True)
+        ]
     )

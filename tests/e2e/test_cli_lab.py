@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from asrkit.errors import EXIT_INTERRUPTED
 
 RECIPE = """
 [recipe]
@@ -156,6 +161,23 @@ def test_json_lines(asrkit, lab: Path, run: Path) -> None:
     assert [event["event"] for event in events] == ["trial"] * 12
     assert events[2]["name"] == "lag, lstm, bptt, seed 1"
     assert events[2]["solved"] is True
+
+
+def test_an_interrupted_run_goes_on_where_it_was(asrkit, lab: Path, finished, tmp_path) -> None:
+    _, uninterrupted = finished
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "asrkit", "train", str(lab), "--run-dir", str(run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        *_, last = process.stderr.read().splitlines()
+    assert process.returncode == EXIT_INTERRUPTED
+    assert first.startswith("lag, tanh, bptt, seed 1: ")
+    assert last == "asrkit: interrupted; repeat the command with --resume to go on"
+    done = asrkit("train", lab, "--run-dir", run, "--resume")
+    assert done.stdout == uninterrupted.stdout
+    assert "lag, tanh, bptt, seed 1: " not in done.stderr
 
 
 # --- refused

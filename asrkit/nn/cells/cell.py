@@ -80,7 +80,8 @@ class Cell(nn.Module, ABC):
             nn.init.uniform_(parameter, -bound, bound)
         with torch.no_grad():
             if settings.init == "orthogonal":
-                for block in self.recurrent_weight.flatten(0, 1).split(self.hidden_size):
+                columns = self.recurrent_weight.shape[-1]
+                for block in self.recurrent_weight.view(-1, self.hidden_size, columns):
                     nn.init.orthogonal_(block)
             if self.forget_gate is not None:
                 # An open forget gate lets gradients through long before the gate has learnt to.

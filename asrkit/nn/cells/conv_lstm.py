@@ -56,7 +56,7 @@ class ConvLstm(Cell):
         self, inputs: Sequence[Tensor], state: State | None = None
     ) -> tuple[tuple[Tensor, ...], State]:
         """Run from the first frame to the last; see `Cell.forward`."""
-        num_frames, batch, num_features = inputs[0].shape
+        _, batch, num_features = inputs[0].shape
         if state is None:
             zeros = inputs[0].new_zeros(self.num_directions, batch, self.output_size)
             state = zeros, zeros

@@ -1,7 +1,7 @@
 """Cells that mix units only through their recurrent weights: the whole rest is elementwise.
 
 Such a cell is written as its equations, once, in `update`. `recurrence` runs it over a sequence
-and derives its gradient.
+and derives its gradient; for some of them `triton_lstm` does so faster, on a GPU that can.
 """
 
 from __future__ import annotations

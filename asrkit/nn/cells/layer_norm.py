@@ -146,7 +146,9 @@ class _Run(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     @custom_bwd(device_type="cuda")  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, *grads_of_results: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # type: ignore[override]
+        ctx: Any, *grads_of_results: Tensor
+    ) -> tuple[Tensor | None, ...]:
         grad_outputs, grad_hidden, grad_cell = grads_of_results
         mask, weight, gain, cell_gain, cell_bias, *history = ctx.saved_tensors
         products, gates, hiddens, cells = history
@@ -202,18 +204,17 @@ class _Run(torch.autograd.Function):
 
 def _scale(centred: Tensor) -> Tensor:
     """Return 1/√(variance + ε) of the last axis, whose mean is zero; it is kept, with length 1."""
-    norm = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)
     return norm.square_().div_(centred.shape[-1]).add_(_EPSILON).rsqrt_()
 
 
 def _normalize_back(grad: Tensor, values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """Return the gradient of `values` from that of what LN has made of them, without its gain."""
     only_of_values = [True, False, False]
-    gradients = torch.ops.aten.native_layer_norm_backward(
+    gradients: tuple[Tensor, ...] = torch.ops.aten.native_layer_norm_backward(
         grad, values, values.shape[-1:], mean, scale, None, None, only_of_values
     )
-    first: Tensor = gradients[0]
-    return first
+    return gradients[0]
 
 
 def _sum_frames(grads: Tensor) -> Tensor:

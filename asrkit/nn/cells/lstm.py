@@ -31,7 +31,7 @@ class Lstm(ElementwiseCell):
 
     In float16 on a GPU, widths and batch are padded to the sizes for which cuDNN keeps the
     recurrent weights on the chip. Dropout of the recurrent connections and truncated gradients are
-    not in those kernels; with them `recurrence` computes the same equations.
+    not in those kernels; with them `ElementwiseCell` computes the same equations.
     """
 
     num_gates = num_input_gates = num_recurrent_gates = 4

@@ -9,7 +9,7 @@ weights, is done frame by frame. A cell states its equations once and needs no g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -173,23 +173,31 @@ class _Run(torch.autograd.Function):
         recurrence: Recurrence = ctx.recurrence
         given = Operands.of(ctx.saved_tensors[: ctx.num_operands], recurrence)
         gates, outputs, *before = ctx.saved_tensors[ctx.num_operands :]
-        grads = Operands(
-            tuple(torch.empty_like(each) for each in given.inputs),
-            torch.zeros_like(given.input_weight),
-            torch.zeros_like(given.recurrent_weight),
-            torch.zeros_like(given.bias),
-            None if given.projection is None else torch.zeros_like(given.projection),
-            None,
-            (),
-            tuple(torch.zeros_like(each) for each in given.parameters),
-        )
+        grad_gates = torch.empty_like(gates)
+        grad_projection = None if given.projection is None else torch.zeros_like(given.projection)
+        grad_parameters = tuple(torch.zeros_like(each) for each in given.parameters)
         for chunk in reversed(list(recurrence.chunks(len(given.inputs[0])))):
             local = _Chunk(recurrence, gates[:, chunk], [each[:, chunk] for each in before], given)
-            carried = local.run_back(grad_outputs[:, chunk], carried)
+            carried = local.run_back(grad_outputs[:, chunk], carried, grad_gates[:, chunk])
             if not recurrence.passes_gradient(chunk.start):
                 carried = [torch.zeros_like(each) for each in carried]
-            local.add_gradients(chunk, _heard(given, outputs, chunk), grads)
-        return None, None, *replace(grads, state=tuple(carried)).flat()
+            local.add_gradients(grad_projection, grad_parameters)
+
+        input_gates = grad_gates[..., given.input_gates].flatten(1, 2)
+        recurrent_gates = grad_gates[..., given.recurrent_gates].flatten(1, 2)
+        heard = _heard(given, outputs).flatten(1, 2)
+        by_direction = list(zip(input_gates, given.inputs, given.input_weight, strict=True))
+        grads = Operands(
+            tuple((read @ weight).view_as(inputs) for read, inputs, weight in by_direction),
+            torch.stack([read.T @ inputs.flatten(0, 1) for read, inputs, _ in by_direction]),
+            torch.bmm(recurrent_gates.transpose(1, 2), heard),
+            grad_gates.sum((1, 2)),
+            grad_projection,
+            None,
+            tuple(carried),
+            grad_parameters,
+        )
+        return None, None, *grads.flat()
 
 
 class _Chunk:
@@ -216,18 +224,19 @@ class _Chunk:
             [(number, each.unbind(1)) for number, each in enumerate(column) if each is not None]
             for column in zip(*of_results, strict=True)
         )
-        self.grad_gates = torch.empty_like(gates)
         self.grad_results: list[Sequence[Tensor]] = []
         self.grad_outputs: list[Tensor] = []
 
-    def run_back(self, grad_outputs: Tensor, carried: list[Tensor]) -> list[Tensor]:
-        """Gradients of the state before the first frame, from those of the state after the last."""
+    def run_back(
+        self, grad_outputs: Tensor, carried: list[Tensor], grad_gates: Tensor
+    ) -> list[Tensor]:
+        """Fill `grad_gates`; from gradients of the state after the frames to those before them."""
         given = self.given
         frames = zip(
             range(grad_outputs.shape[1]),
             grad_outputs.unbind(1),
-            self.grad_gates.view(self.block_shape).unbind(1),
-            self.grad_gates[..., given.recurrent_gates].unbind(1),
+            grad_gates.view(self.block_shape).unbind(1),
+            grad_gates[..., given.recurrent_gates].unbind(1),
             strict=True,
         )
         for t, grad_output, grad_blocks, grad_recurrent in reversed(list(frames)):
@@ -247,24 +256,19 @@ class _Chunk:
             carried = [heard, *states]
         return carried
 
-    def add_gradients(self, chunk: slice, heard: Tensor, grads: Operands) -> None:
-        """Add what these frames contribute to the gradients of the weights and of their inputs."""
-        given = self.given
-        for d, rows in enumerate(self.grad_gates.flatten(1, 2)):
-            read, recurrent = rows[:, given.input_gates], rows[:, given.recurrent_gates]
-            grads.inputs[d][chunk] = (read @ given.input_weight[d]).view_as(grads.inputs[d][chunk])
-            grads.input_weight[d].addmm_(read.T, given.inputs[d][chunk].flatten(0, 1))
-            grads.recurrent_weight[d].addmm_(recurrent.T, heard[d].flatten(0, 1))
-            grads.bias[d] += rows.sum(0)
-        if grads.projection is not None:
+    def add_gradients(
+        self, grad_projection: Tensor | None, grad_parameters: Sequence[Tensor]
+    ) -> None:
+        """Add what these frames contribute to gradients, after `run_back`."""
+        if grad_projection is not None:
             said = torch.stack(self.grad_outputs[::-1], dim=1).flatten(1, 2)
-            grads.projection.baddbmm_(said.transpose(1, 2), self.results[0].detach().flatten(1, 2))
+            grad_projection.baddbmm_(said.transpose(1, 2), self.results[0].detach().flatten(1, 2))
         if self.parameters:
             results = [
                 torch.stack(each[::-1], dim=1) for each in zip(*self.grad_results, strict=True)
             ]
             of_parameters = torch.autograd.grad(self.results, self.parameters, results)
-            for total, grad in zip(grads.parameters, of_parameters, strict=True):
+            for total, grad in zip(grad_parameters, of_parameters, strict=True):
                 total.add_(grad)
 
 
@@ -282,12 +286,9 @@ def _read_inputs(given: Operands, chunk: slice, gates: Tensor) -> None:
         rows[:, unread:] = given.bias[d, unread:]
 
 
-def _heard(given: Operands, outputs: Tensor, chunk: slice) -> Tensor:
-    """Return what the recurrent weights read in the frames of a chunk, (D, C, N, P)."""
-    if chunk.start == 0:
-        before = torch.cat([given.state[0][:, None], outputs[:, : chunk.stop - 1]], dim=1)
-    else:
-        before = outputs[:, chunk.start - 1 : chunk.stop - 1]
+def _heard(given: Operands, outputs: Tensor) -> Tensor:
+    """Return what the recurrent weights read in each frame, (D, T, N, P)."""
+    before = torch.cat([given.state[0][:, None], outputs[:, :-1]], dim=1)
     return before if given.mask is None else before * given.mask[:, None]
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from asrkit.nn.cells.cell import State
 from asrkit.nn.cells.elementwise import ElementwiseCell
 from asrkit.nn.cells.recurrence import Tensors
 
@@ -26,6 +27,11 @@ class SLstm(ElementwiseCell):
     num_gates = num_input_gates = num_recurrent_gates = 4
     num_states = 3
     forget_gate = 1
+
+    def initial_state(self, like: Tensor, batch: int) -> State:
+        """Return zeros, but -∞ for m: however small the first i, there is nothing larger."""
+        *zeros, m = super().initial_state(like, batch)
+        return *zeros, torch.full_like(m, -torch.inf)
 
     def update(
         self, gates: Tensors, states: Tensors, parameters: Tensors

@@ -89,7 +89,7 @@ def run_lstm(form: LstmForm, truncate_frames: int, operands: Operands) -> tuple[
         operands.input_weight.transpose(1, 2),
     )
     outputs, *state = triton_recurrence(
-        gates_x.view(len(gates_x), *operands.inputs[0].shape[:2], -1),
+        gates_x.view(len(gates_x), *operands.inputs[0].shape[:2], gates_x.shape[-1]),
         operands.recurrent_weight,
         torch.stack(operands.parameters, dim=1) if operands.parameters else None,
         *operands.state,

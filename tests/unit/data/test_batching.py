@@ -29,6 +29,31 @@ def test_invariants(
     assert batches == make_batches(np.array(durations_s), max_batch_s, num_buckets, seed, epoch)
 
 
+@given(DURATIONS, st.floats(1.0, 200.0), st.integers(1, 5), st.integers(0, 9))
+@settings(max_examples=100, deadline=None)
+def test_no_batch_has_more_utterances_than_allowed(
+    durations_s: list[float], max_batch_s: float, most: int, seed: int
+) -> None:
+    batches = make_batches(durations_s, max_batch_s, 3, seed, 0, max_batch_utterances=most)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(durations_s)))
+    for batch in batches:
+        longest_s = max(durations_s[index] for index in batch)
+        assert len(batch) <= most
+        assert len(batch) == 1 or len(batch) * longest_s <= max_batch_s
+
+
+def test_one_utterance_a_batch() -> None:
+    batches = make_batches(speech(50), 1e9, 10, seed=0, epoch=0, max_batch_utterances=1)
+    assert [len(batch) for batch in batches] == [1] * 50
+    assert batches != make_batches(speech(50), 1e9, 10, 0, epoch=1, max_batch_utterances=1)
+
+
+def test_a_limit_that_is_never_reached_changes_nothing() -> None:
+    unlimited = make_batches(speech(200), 120.0, 10, seed=0, epoch=0)
+    assert make_batches(speech(200), 120.0, 10, 0, 0, max_batch_utterances=0) == unlimited
+    assert make_batches(speech(200), 120.0, 10, 0, 0, max_batch_utterances=200) == unlimited
+
+
 def speech(num_utterances: int) -> list[float]:
     return np.random.default_rng(0).gamma(4.0, 2.5, num_utterances).clip(1.0, 35.0).tolist()
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from asrkit.nn.network import RecurrentNetwork
+from asrkit.nn.network import CtcNetwork
 from asrkit.settings import ModelSettings
+from asrkit.settings_types import CellName
 
 LENS = [13, 0, 1, 8, 5, 21]
 NUM_FEATURES, VOCABULARY = 6, 5
-FRONTENDS = [("none", 1), ("stack", 1), ("stack", 3), ("conv", 1), ("conv", 2), ("conv", 4)]
+FRONTENDS = [
+    ("none", 1),
+    ("stack", 1),
+    ("stack", 3),
+    ("conv", 1),
+    ("conv", 2),
+    ("conv", 4),
+    ("conv_lstm", 1),
+]
 
 
-def make(frontend: str = "none", subsampling: int = 1, **others: object) -> RecurrentNetwork:
+def make(frontend: str = "none", subsampling: int = 1, **others: object) -> CtcNetwork:
     torch.manual_seed(5)
     settings = ModelSettings.model_validate(
         {
@@ -27,7 +38,7 @@ def make(frontend: str = "none", subsampling: int = 1, **others: object) -> Recu
             **others,
         }
     )
-    return RecurrentNetwork(settings, NUM_FEATURES, VOCABULARY).eval()
+    return CtcNetwork(settings, NUM_FEATURES, VOCABULARY).eval()
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +47,7 @@ def utterances() -> list[Tensor]:
     return [torch.randn(length, NUM_FEATURES, generator=generator) for length in LENS]
 
 
-def run(network: RecurrentNetwork, utterances: list[Tensor], extra: int = 0) -> list[Tensor]:
+def run(network: CtcNetwork, utterances: list[Tensor], extra: int = 0) -> list[Tensor]:
     """Valid log_probs of each utterance, padded together and by `extra` frames more."""
     lens = torch.tensor([len(feats) for feats in utterances])
     longest = int(lens.max()) + extra
@@ -104,7 +115,7 @@ def test_probabilities_sum_to_one(utterances: list[Tensor]) -> None:
         torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(len(log_probs)))
 
 
-@pytest.mark.parametrize("frontend", ["none", "stack", "conv"])
+@pytest.mark.parametrize("frontend", ["none", "stack", "conv", "conv_lstm"])
 def test_no_frames_at_all(frontend: str) -> None:
     log_probs, out_lens = make(frontend)(torch.zeros(2, 0, NUM_FEATURES), torch.tensor([0, 0]))
     assert log_probs.shape == (2, 0, VOCABULARY)
@@ -124,15 +135,19 @@ def test_training_mode_differs_by_dropout_alone(utterances: list[Tensor]) -> Non
 
 def test_weight_count_of_the_2013_paper() -> None:
     # 123 inputs, three bidirectional layers of 250 cells, 61 phones and the blank.
-    network = RecurrentNetwork(ModelSettings(num_layers=3, hidden_size=250), 123, 62)
+    network = CtcNetwork(ModelSettings(num_layers=3, hidden_size=250), 123, 62)
     layers = 2 * 4 * 250 * (123 + 250 + 1) + 2 * (2 * 4 * 250 * (500 + 250 + 1))
     count = sum(parameter.numel() for parameter in network.parameters())
     assert count == layers + 501 * 62
     assert round(count / 1e6, 1) == 3.8
 
 
-def test_every_weight_gets_a_gradient(utterances: list[Tensor]) -> None:
-    network = make("conv", 2).train()
+@pytest.mark.parametrize(("frontend", "subsampling"), [("conv", 2), ("conv_lstm", 1)])
+@pytest.mark.parametrize("cell", get_args(CellName))
+def test_every_weight_gets_a_gradient(
+    utterances: list[Tensor], cell: str, frontend: str, subsampling: int
+) -> None:
+    network = make(frontend, subsampling, cell=cell).train()
     feats = utterances[0][None]
     log_probs, _ = network(feats, torch.tensor([LENS[0]]))
     log_probs[:, :, 1].sum().backward()

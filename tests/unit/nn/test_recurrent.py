@@ -7,18 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asrkit.nn.lstm import Lstm
+from asrkit.nn.cells.cell import Cell
 from asrkit.nn.recurrent import RecurrentLayer
 from asrkit.nn.reversal import reversal_index
+from asrkit.settings import ModelSettings
 
 LENS = torch.tensor([6, 1, 9, 4])
 
 
-def copy_weights(source: Lstm, target: nn.LSTM, suffix: str) -> None:
+def copy_weights(source: Cell, direction: int, target: nn.LSTM, suffix: str) -> None:
     with torch.no_grad():
-        getattr(target, f"weight_ih_l0{suffix}").copy_(source.input_weight)
-        getattr(target, f"weight_hh_l0{suffix}").copy_(source.recurrent_weight)
-        getattr(target, f"bias_ih_l0{suffix}").copy_(source.bias)
+        getattr(target, f"weight_ih_l0{suffix}").copy_(source.input_weight[direction])
+        getattr(target, f"weight_hh_l0{suffix}").copy_(source.recurrent_weight[direction])
+        getattr(target, f"bias_ih_l0{suffix}").copy_(source.bias[direction])
         getattr(target, f"bias_hh_l0{suffix}").zero_()
 
 
@@ -30,11 +31,12 @@ def packed(reference: nn.LSTM, frames: Tensor) -> Tensor:
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_packed_sequences(bidirectional: bool) -> None:
     torch.manual_seed(4)
-    layer = RecurrentLayer(5, 7, bidirectional).double()
+    settings = ModelSettings(hidden_size=7, bidirectional=bidirectional)
+    layer = RecurrentLayer(settings, 5).double()
     reference = nn.LSTM(5, 7, bidirectional=bidirectional).double()
-    copy_weights(layer.left_to_right, reference, "")
-    if layer.right_to_left is not None:
-        copy_weights(layer.right_to_left, reference, "_reverse")
+    copy_weights(layer.cell, 0, reference, "")
+    if bidirectional:
+        copy_weights(layer.cell, 1, reference, "_reverse")
 
     frames = torch.randn(11, 4, 5, dtype=torch.float64)  # rubbish beyond the lengths
     mine, theirs = frames.clone().requires_grad_(), frames.clone().requires_grad_()

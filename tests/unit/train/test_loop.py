@@ -19,7 +19,7 @@ from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import DataError, FeasibilityError, TrainingError
 from asrkit.nn.model import AcousticModel
-from asrkit.train import loop
+from asrkit.train import loop, objective
 from asrkit.train.checkpoint import load_weights
 from asrkit.train.distributed import World
 from asrkit.train.loop import FINAL_WEIGHTS, DevResult, Trainer
@@ -112,14 +112,14 @@ def test_train_loss_is_the_mean_over_utterances(
     tmp_path: Path, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses: list[float] = []
-    ctc_nll = loop.ctc_nll
+    ctc_nll = objective.ctc_nll
 
     def spy(*arguments: Tensor) -> Tensor:
         nll = ctc_nll(*arguments)
         losses.extend(nll.tolist())
         return nll
 
-    monkeypatch.setattr(loop, "ctc_nll", spy)
+    monkeypatch.setattr(objective, "ctc_nll", spy)
     make_trainer(tmp_path / "run", train={"max_epochs": 1}).run()
     (epoch,) = read_metrics(tmp_path / "run", "epoch")
     assert len(losses) == 10

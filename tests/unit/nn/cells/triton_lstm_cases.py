@@ -270,12 +270,12 @@ def test_extreme_gates_saturate() -> None:
 
 
 def run_cell(
-    cell: ElementwiseCell, inputs: list[Tensor], state: list[Tensor] | None, dtype: torch.dtype
+    cell: ElementwiseCell, inputs: list[Tensor], state: list[Tensor], dtype: torch.dtype
 ) -> list[Tensor]:
     """Outputs, last states and the gradients of inputs, first states and parameters."""
     cell.to(DEVICE, dtype)
     inputs, state = (
-        [each.to(DEVICE, dtype).requires_grad_() for each in given or ()]
+        [each.detach().to(DEVICE, dtype).requires_grad_() for each in given]
         for given in (inputs, state)
     )
     outputs, after = cell(inputs, tuple(state) or None)
@@ -304,8 +304,8 @@ def test_cells_compute_what_they_do_elsewhere(
     assert isinstance(cell, ElementwiseCell)
     cell.truncate_frames = truncate_frames
     inputs = [torch.randn(5, 3, 4, dtype=torch.float64) for _ in range(num_directions)]
-    state = [torch.randn(num_directions, 3, 5, dtype=torch.float64) for _ in range(2)]
-    given = state if has_state else None
+    num_states = 2 if has_state else 0
+    state = [torch.randn(num_directions, 3, 5, dtype=torch.float64) for _ in range(num_states)]
 
     def forbidden(*_: object) -> None:
         raise AssertionError("computed by the other one")
@@ -313,10 +313,22 @@ def test_cells_compute_what_they_do_elsewhere(
     with monkeypatch.context() as patch:
         patch.setattr(elementwise, "is_available", lambda _: False)
         patch.setattr(elementwise, "run_lstm", forbidden)
-        expected = run_cell(cell, inputs, given, torch.float64)
+        expected = run_cell(cell, inputs, state, torch.float64)
     with monkeypatch.context() as patch:
         if INTERPRETED:
             patch.setattr(elementwise, "is_available", lambda _: True)
         patch.setattr(elementwise, "run_recurrence", forbidden)
-        actual = run_cell(cell, inputs, given, torch.float32)
+        actual = run_cell(cell, inputs, state, torch.float32)
     assert_close(actual, expected, FLOAT32_TOLERANCE)
+
+
+@pytest.mark.parametrize(("frames", "batch"), [(0, 2), (3, 0)])
+def test_a_cell_over_nothing(frames: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elementwise, "is_available", lambda _: True)
+    cell = make_cell(ModelSettings(cell="lstm_peephole", hidden_size=5), 4, 2)
+    assert isinstance(cell, ElementwiseCell)
+    inputs = [torch.zeros(frames, batch, 4)] * 2
+    state = [torch.ones(2, batch, 5)] * 2
+    forwards, backwards, *after = run_cell(cell, inputs, state, torch.float32)[:4]
+    assert forwards.shape == backwards.shape == (frames, batch, 5)
+    assert all(torch.equal(each.cpu(), kept) for each, kept in zip(after, state, strict=True))

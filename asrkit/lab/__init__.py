@@ -1,0 +1,1 @@
+"""A laboratory for recurrent cells: the classic tasks of the LSTM papers."""

@@ -1,0 +1,1 @@
+"""Ways to learn the weights, one a file."""

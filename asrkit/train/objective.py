@@ -1,0 +1,171 @@
+"""What a network is trained for, one object a kind; the loop does not tell them apart."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from asrkit.ctc.diagnosis import measure_emission
+from asrkit.ctc.feasibility import check_feasible
+from asrkit.ctc.loss import ctc_nll
+from asrkit.data.dataset import Batch
+from asrkit.data.tokens import TokenTable
+from asrkit.errors import FeasibilityError, TrainingError
+from asrkit.nn.model import AcousticModel
+from asrkit.nn.network import CtcNetwork
+from asrkit.nn.transducer import NextLabelNetwork, TransducerNetwork
+from asrkit.train.transducer_loss import transducer_nll
+
+Features: TypeAlias = Callable[[], tuple[Tensor, Tensor]]
+"""Computes features (N, T, F) and their (N,) lengths, if they are needed."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a network makes of a batch.
+
+    Attributes
+    ----------
+    nll
+        Nats of each utterance, (N,).
+    outputs, out_lens
+        Of the network, as a search takes them.
+    """
+
+    nll: Tensor
+    outputs: Tensor
+    out_lens: Tensor
+
+
+class Objective(ABC):
+    """How the loss of a network is computed, and what it asks of an utterance."""
+
+    @abstractmethod
+    def measure(self, batch: Batch, features: Features) -> Measured:
+        """Compute the loss of each utterance of a batch."""
+
+    @abstractmethod
+    def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
+        """Refuse utterances whose loss would be infinite.
+
+        Parameters
+        ----------
+        items : iterable of (utt_id, labels, num_frames)
+            `num_frames` is what the model yields, after subsampling and at the fastest speed.
+
+        Raises
+        ------
+        FeasibilityError
+        """
+
+    def statistics(self, measured: Measured, batch: Batch) -> dict[str, float]:
+        """Give figures of a training batch for the metrics besides its loss, if there are any."""
+        del measured, batch
+        return {}
+
+
+class CtcObjective(Objective):
+    """Connectionist temporal classification."""
+
+    def __init__(self, network: CtcNetwork) -> None:
+        self.network = network
+
+    def measure(self, batch: Batch, features: Features) -> Measured:
+        """Sum over all alignments of the labels to the frames."""
+        log_probs, out_lens = self.network(*features())
+        nll = ctc_nll(log_probs, out_lens, batch.labels, batch.label_lens)
+        return Measured(nll, log_probs, out_lens)
+
+    def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
+        """Each label needs a frame, and equal neighbours one between them."""
+        check_feasible(items)
+
+    def statistics(self, measured: Measured, batch: Batch) -> dict[str, float]:
+        """How much the network emits."""
+        emission = measure_emission(measured.outputs, measured.out_lens, batch.label_lens)
+        return {"blank_share": emission.blank_share, "emission_rate": emission.emission_rate}
+
+
+class TransducerObjective(Objective):
+    """The transducer. How much it emits is known from a search only, so after an epoch."""
+
+    def __init__(self, network: TransducerNetwork) -> None:
+        self.network = network
+
+    def measure(self, batch: Batch, features: Features) -> Measured:
+        """Sum over all paths through the lattice of frames and labels."""
+        from_frames, out_lens = self.network(*features())
+        nll = transducer_nll(
+            self.network.joint,
+            from_frames,
+            out_lens,
+            self.network.hear_labels(batch.labels),
+            batch.labels,
+            batch.label_lens,
+        )
+        return Measured(nll, from_frames, out_lens)
+
+    def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
+        """Any number of labels fits into one frame, but there must be one."""
+        empty = [utt_id for utt_id, _, num_frames in items if num_frames == 0]
+        if empty:
+            raise FeasibilityError(
+                f"utterances too short for a single frame: {', '.join(empty[:10])}"
+                f"{f' and {len(empty) - 10} more' if len(empty) > 10 else ''}; leave them out of "
+                "the manifest"
+            )
+
+
+class NextLabelObjective(Objective):
+    """Next-label prediction, on transcripts alone: the audio is not listened to."""
+
+    def __init__(self, network: NextLabelNetwork) -> None:
+        self.network = network
+
+    def measure(self, batch: Batch, features: Features) -> Measured:
+        """Sum over a transcript's labels and its end, (N, L + 1, V) outputs."""
+        del features
+        log_probs = self.network(batch.labels)
+        targets, num_targets = next_labels(batch)
+        nll = F.nll_loss(log_probs.transpose(1, 2), targets, reduction="none")
+        valid = torch.arange(nll.shape[1], device=nll.device) < num_targets[:, None]
+        return Measured((nll * valid).sum(dim=1), log_probs, num_targets)
+
+    def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
+        """Every transcript can be predicted."""
+
+
+def next_labels(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Give what follows each beginning of the transcripts, (N, L + 1), and their numbers, (N,).
+
+    After the last label comes the end, which has the blank's id.
+    """
+    return F.pad(batch.labels, (0, 1), value=TokenTable.blank_id), batch.label_lens + 1
+
+
+def check_finite(nll: Tensor, utt_ids: Sequence[str], step: int) -> None:
+    """Raise TrainingError, naming them, if the loss (N,) of any utterance is not finite."""
+    infinite = (~torch.isfinite(nll)).nonzero().flatten().tolist()
+    if infinite:
+        culprits = ", ".join(f"{utt_ids[i]} (loss {nll[i].item()})" for i in infinite)
+        raise TrainingError(
+            f"step {step}: the loss is not finite for {culprits}; listen to them, check their "
+            "transcripts, or lower train.learning_rate"
+        )
+
+
+def make_objective(model: AcousticModel) -> Objective:
+    """Build the objective of a model's network."""
+    match model.network:
+        case CtcNetwork() as network:
+            return CtcObjective(network)
+        case TransducerNetwork() as network:
+            return TransducerObjective(network)
+        case NextLabelNetwork() as network:
+            return NextLabelObjective(network)

@@ -1,0 +1,251 @@
+"""What each kind of network is trained for, and that one loop trains them all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from asrkit.ctc.loss import ctc_nll
+from asrkit.data.dataset import Batch
+from asrkit.data.manifest import Utterance
+from asrkit.data.tokens import TokenTable
+from asrkit.errors import FeasibilityError, TrainingError
+from asrkit.nn.model import AcousticModel
+from asrkit.settings import Settings
+from asrkit.train import loop, transducer_loss
+from asrkit.train.checkpoint import load_weights
+from asrkit.train.loop import FINAL_WEIGHTS, DevResult, Trainer
+from asrkit.train.metrics import read_metrics
+from asrkit.train.objective import check_finite, make_objective
+from asrkit.train.preflight import check_utterances
+
+MakeTrainer = Callable[..., Trainer]
+
+KINDS = ["ctc", "transducer", "next_label"]
+LABELS = [[1, 2, 2], [3], []]
+FRAMES = [9, 4, 6]
+
+
+@pytest.fixture(autouse=True)
+def without_pictures_and_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "draw_curves", lambda _folder: None)
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+
+
+@pytest.fixture
+def make_model(make_settings: Callable[..., Settings]) -> Callable[[str], AcousticModel]:
+    def make(kind: str) -> AcousticModel:
+        torch.manual_seed(2)
+        settings = make_settings(model={"kind": kind, "prediction_size": 4, "joint_size": 3})
+        return AcousticModel(settings, vocab_size=4).eval()
+
+    return make
+
+
+def batch_of(labels: list[list[int]]) -> Batch:
+    longest = max(map(len, labels))
+    padded = [row + [0] * (longest - len(row)) for row in labels]
+    names = tuple(f"utt{number}" for number in range(len(labels)))
+    return Batch(
+        utt_ids=names,
+        speakers=("",) * len(labels),
+        waves=torch.zeros(len(labels), 0),
+        wave_lens=torch.zeros(len(labels), dtype=torch.int64),
+        labels=torch.tensor(padded, dtype=torch.int64).view(len(labels), longest),
+        label_lens=torch.tensor([len(row) for row in labels]),
+    )
+
+
+def features() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    feats = torch.randn(len(FRAMES), max(FRAMES), 6, generator=generator)
+    lens = torch.tensor(FRAMES)
+    return feats * (torch.arange(max(FRAMES)) < lens[:, None])[..., None], lens
+
+
+# --- the loss of each kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_of_an_utterance_does_not_depend_on_its_company(
+    make_model: Callable[[str], AcousticModel], kind: str
+) -> None:
+    objective = make_objective(make_model(kind))
+    together = objective.measure(batch_of(LABELS), features).nll
+    assert together.shape == (len(LABELS),)
+    feats, lens = features()
+    for number, labels in enumerate(LABELS):
+        own = feats[number : number + 1, : FRAMES[number]], lens[number : number + 1]
+        alone = objective.measure(batch_of([labels]), lambda own=own: own).nll
+        torch.testing.assert_close(alone[0], together[number], rtol=1e-5, atol=1e-5)
+
+
+def test_ctc(make_model: Callable[[str], AcousticModel]) -> None:
+    model, batch = make_model("ctc"), batch_of(LABELS)
+    objective = make_objective(model)
+    measured = objective.measure(batch, features)
+    log_probs, out_lens = model.network(*features())
+    assert torch.equal(measured.nll, ctc_nll(log_probs, out_lens, batch.labels, batch.label_lens))
+    assert torch.equal(measured.outputs, log_probs)
+    assert objective.statistics(measured, batch).keys() == {"blank_share", "emission_rate"}
+
+
+def test_next_labels_are_each_symbol_and_the_end(
+    make_model: Callable[[str], AcousticModel],
+) -> None:
+    model = make_model("next_label")
+
+    def unheard() -> tuple[Tensor, Tensor]:
+        pytest.fail("the audio is of no use to it")
+
+    measured = make_objective(model).measure(batch_of(LABELS), unheard)
+    for number, labels in enumerate(LABELS):
+        log_probs = model.network(torch.tensor([labels], dtype=torch.int64))[0]
+        expected = -sum(log_probs[place, label] for place, label in enumerate([*labels, 0]))
+        torch.testing.assert_close(measured.nll[number], expected, rtol=1e-5, atol=1e-5)
+    assert measured.out_lens.tolist() == [4, 2, 1]
+
+
+@pytest.mark.parametrize("kind", ["transducer", "next_label"])
+def test_only_ctc_tells_what_it_emits(
+    make_model: Callable[[str], AcousticModel], kind: str
+) -> None:
+    objective, batch = make_objective(make_model(kind)), batch_of(LABELS)
+    assert objective.statistics(objective.measure(batch, features), batch) == {}
+
+
+def test_a_loss_that_is_not_finite_names_its_utterances() -> None:
+    nll = torch.tensor([1.0, torch.inf, torch.nan])
+    with pytest.raises(TrainingError, match=r"^step 7: .* not finite for b \(loss inf\), c \(loss"):
+        check_finite(nll, ("a", "b", "c"), step=7)
+    check_finite(nll[:1], ("a",), step=7)
+
+
+# --- what each kind asks of an utterance
+
+
+def test_what_is_too_short_depends_on_the_kind(
+    make_model: Callable[[str], AcousticModel], utterances: list[Utterance]
+) -> None:
+    tokens = TokenTable(("<blank>", "a", "b", "c"), "char")
+    # 0.1 s give 8 frames; 20 ms are less than one window.
+    crowded = replace(utterances[8], text="aaaaaaaaaa")
+    nothing = replace(utterances[9], duration_s=0.02)
+    with pytest.raises(FeasibilityError, match="utt8: 10 tokens with 9 repeats need 19"):
+        check_utterances(make_model("ctc"), [crowded], tokens)
+    check_utterances(make_model("transducer"), [crowded], tokens)
+    with pytest.raises(FeasibilityError, match="too short for a single frame: utt9; leave"):
+        check_utterances(make_model("transducer"), [crowded, nothing], tokens)
+    check_utterances(make_model("next_label"), [crowded, nothing], tokens)
+
+
+# --- one loop for all
+
+
+def any_dev_set(model: AcousticModel) -> DevResult:
+    weights = torch.cat([parameter.flatten() for parameter in model.parameters()])
+    return DevResult(1.0, 1.0 / (1.0 + weights.norm().item()), 1.0)
+
+
+@pytest.mark.parametrize("kind", ["transducer", "next_label"])
+def test_a_run_learns(tmp_path: Path, make_trainer: MakeTrainer, kind: str) -> None:
+    make_trainer(
+        tmp_path / "run",
+        evaluate=any_dev_set,
+        model={"kind": kind, "prediction_size": 8, "joint_size": 8},
+        train={"max_epochs": 12, "learning_rate": 0.03},
+    ).run()
+    epochs = read_metrics(tmp_path / "run", "epoch")
+    assert epochs[-1]["train_loss"] < 0.75 * epochs[0]["train_loss"]
+    step = read_metrics(tmp_path / "run", "step")[0]
+    assert step.keys() == {"event", "step", "epoch", "loss", "learning_rate", "grad_norm"}
+
+
+@pytest.mark.parametrize("kind", ["transducer", "next_label"])
+def test_killed_it_goes_on_bit_for_bit(
+    tmp_path: Path, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    tables: dict[str, dict[str, Any]] = {
+        "augment": {"speed_factors": (0.9, 1.1)},
+        "model": {"kind": kind, "prediction_size": 4, "joint_size": 4, "dropout": 0.3},
+        "train": {"checkpoint_steps": 2, "weight_noise_std": 0.05, "accumulate_batches": 2},
+    }
+    monkeypatch.setattr(transducer_loss, "MAX_JOINED", 2000)  # some batches go in pieces
+    make_trainer(tmp_path / "whole", evaluate=any_dev_set, **tables).run()
+
+    class Killed(BaseException):
+        pass
+
+    write = loop.MetricsLog.write
+
+    def write_and_die(log: Any, event: str, step: int, values: Any) -> None:
+        write(log, event, step, values)
+        if step == 3:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.MetricsLog, "write", write_and_die)
+        with pytest.raises(Killed):
+            make_trainer(tmp_path / "killed", evaluate=any_dev_set, **tables).run()
+    make_trainer(tmp_path / "killed", evaluate=any_dev_set, **tables).run()
+    for name in ("metrics.jsonl", f"checkpoints/{FINAL_WEIGHTS}"):
+        whole, killed = ((tmp_path / run / name).read_bytes() for run in ("whole", "killed"))
+        assert whole == killed, name
+
+
+def test_weight_noise_is_on_all_of_a_transducer(tmp_path: Path, make_trainer: MakeTrainer) -> None:
+    table = {"max_epochs": 1, "optimizer": "sgd", "learning_rate": 1e-30}
+    losses = []
+    for std in (0.0, 0.1):
+        trainer = make_trainer(
+            tmp_path / f"run{std}",
+            evaluate=any_dev_set,
+            model={"kind": "transducer", "prediction_size": 4, "joint_size": 4},
+            train={**table, "weight_noise_std": std},
+        )
+        start = [value.detach().clone() for value in trainer.model.parameters()]
+        trainer.run()
+        assert all(map(torch.equal, trainer.model.parameters(), start))
+        losses.append([item["loss"] for item in read_metrics(trainer.folder, "step")])
+    assert all(clean != noisy for clean, noisy in zip(*losses, strict=True))
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_no_step_takes_more_utterances_than_allowed(
+    tmp_path: Path, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    sizes: list[int] = []
+    training_features = loop.training_features
+
+    def spy(model: AcousticModel, batch: Batch, *others: Any) -> tuple[Tensor, Tensor]:
+        sizes.append(len(batch.utt_ids))
+        return training_features(model, batch, *others)
+
+    monkeypatch.setattr(loop, "training_features", spy)
+    data = {"max_batch_s": 4.0, "num_buckets": 1, "max_batch_utterances": most}
+    make_trainer(tmp_path / "run", data=data, train={"max_epochs": 1}).run()
+    assert sum(sizes) == 10
+    assert max(sizes) == (most or 10)
+
+
+def test_the_weights_of_a_run_are_all_of_its_network(
+    tmp_path: Path, make_trainer: MakeTrainer
+) -> None:
+    trainer = make_trainer(
+        tmp_path / "run",
+        evaluate=any_dev_set,
+        model={"kind": "next_label", "prediction_size": 4},
+        train={"max_epochs": 1},
+    )
+    trainer.run()
+    weights = load_weights(tmp_path / "run" / "checkpoints" / FINAL_WEIGHTS)
+    names = {f"network.{name}" for name, _ in trainer.model.network.named_parameters()}
+    assert names <= weights.keys()
+    assert "network.prediction.cell.input_weight" in names
