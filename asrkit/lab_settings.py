@@ -114,6 +114,8 @@ class Experiment(Table):
     task: TaskSettings
     cells: Annotated[tuple[CellName, ...], Field(min_length=1)]
     methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = ("bptt",)
+    seeds: Count = 0
+    """Seeds of this experiment; 0 takes those of the laboratory."""
     hidden_size: PositiveInt
     forget_bias: float = 1.0
     """Added to the first bias of every forget gate."""

@@ -20,14 +20,13 @@ TRIALS = "trials.jsonl"
 
 def list_trials(settings: LabSettings, first_seed: int) -> list[Trial]:
     """List the trials of a recipe in their order: experiments, cells, methods, seeds."""
-    num_seeds = 1 if settings.quick else settings.seeds
     return [
         Trial(experiment, cell, method, first_seed + number)
         for experiment in settings.experiment
         if not settings.only or experiment.name in settings.only
         for cell in (experiment.quick_cells if settings.quick else experiment.cells)
         for method in experiment.methods
-        for number in range(num_seeds)
+        for number in range(1 if settings.quick else experiment.seeds or settings.seeds)
     ]
 
 

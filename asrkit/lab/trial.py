@@ -19,7 +19,8 @@ from asrkit.settings_types import CellName
 from asrkit.train.seeding import seed_everything
 
 _WEIGHTS, _TRAINING, _TESTING = range(3)
-_SHOWN_ONLY = {"name", "cells", "methods", "paper", "source", "note", "quick_cells"}
+# What says which trials there are and how they are shown, not what comes of them.
+_NOT_OF_ONE_TRIAL = {"name", "cells", "methods", "seeds", "quick_cells", "paper", "source", "note"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Trial:
     @property
     def key(self) -> str:
         """Digest of everything the result depends on."""
-        settings = self.experiment.model_dump(mode="json", exclude=_SHOWN_ONLY)
+        settings = self.experiment.model_dump(mode="json", exclude=_NOT_OF_ONE_TRIAL)
         values = [settings, self.cell, self.method, self.seed]
         content = json.dumps(values, sort_keys=True).encode()
         return hashlib.blake2b(content, digest_size=8).hexdigest()

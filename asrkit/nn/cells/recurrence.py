@@ -168,7 +168,9 @@ class _Run(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     @custom_bwd(device_type="cuda")  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, *grads_of_results: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # type: ignore[override]
+        ctx: Any, *grads_of_results: Tensor
+    ) -> tuple[Tensor | None, ...]:
         grad_outputs, *carried = grads_of_results
         recurrence: Recurrence = ctx.recurrence
         given = Operands.of(ctx.saved_tensors[: ctx.num_operands], recurrence)

@@ -155,6 +155,36 @@ def test_dev_measures_of_a_transducer(utterances: list[Utterance], max_batch_s: 
     assert len(set("".join(texts.values()))) > 1
 
 
+@pytest.mark.parametrize(
+    ("decode", "expected"),
+    [
+        ({"method": "greedy"}, ("greedy", 16)),
+        ({"method": "beam", "beam_size": 100}, ("beam", 4)),
+        ({"method": "beam", "beam_size": 2}, ("beam", 2)),
+    ],
+)
+def test_dev_errors_of_a_transducer_are_those_of_a_narrow_beam(
+    utterances: list[Utterance],
+    monkeypatch: pytest.MonkeyPatch,
+    decode: dict[str, object],
+    expected: tuple[str, int],
+) -> None:
+    searches = set()
+
+    def decode_transducer_batch(frames, lens, *others) -> list[Hypothesis]:
+        searches.add((others[-1].method, others[-1].beam_size))
+        return [Hypothesis("", "char", (), 0.0)] * len(lens)
+
+    monkeypatch.setattr(inference, "decode_transducer_batch", decode_transducer_batch)
+    tokens = TokenTable.from_texts(REFERENCES, "char")
+    model, settings = model_of_kind("transducer", tokens)
+    settings = Settings.model_validate({**settings.model_dump(), "decode": decode})
+    with torch.inference_mode():
+        dev = make_evaluation(utterances, tokens, settings)(model)
+    assert searches == {expected}
+    assert dev.error == 1.0
+
+
 def test_dev_measures_of_next_labels(utterances: list[Utterance]) -> None:
     tokens = TokenTable.from_texts(REFERENCES, "char")
     model, settings = model_of_kind("next_label", tokens)

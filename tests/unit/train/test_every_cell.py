@@ -33,3 +33,5 @@ def test_it_learns(
     training = {"max_epochs": 4, "learning_rate": 0.03, "truncate_frames": 15}
     trainer = make_trainer(tmp_path / "run", model={**sizes, **network}, train=training)
     trainer.run()
+    losses = [epoch["train_loss"] for epoch in read_metrics(tmp_path / "run", "epoch")]
+    assert losses[-1] < 0.9 * losses[0]
