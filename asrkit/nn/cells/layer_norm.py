@@ -205,7 +205,7 @@ class _Run(torch.autograd.Function):
 def _scale(centred: Tensor) -> Tensor:
     """Return 1/√(variance + ε) of the last axis, whose mean is zero; it is kept, with length 1."""
     norm: Tensor = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)
-    epsilon = torch.tensor(_EPSILON, dtype=norm.dtype)  # on the CPU: it goes with any device
+    epsilon = norm.new_full((), _EPSILON)
     return torch.addcmul(epsilon, norm, norm, value=1.0 / centred.shape[-1]).rsqrt_()
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import DataError, FeasibilityError, TrainingError
+from asrkit.nn.cells.cell import Cell
 from asrkit.nn.model import AcousticModel
 from asrkit.train import loop, objective
 from asrkit.train.checkpoint import load_weights
@@ -306,6 +307,35 @@ def test_accumulation_is_a_larger_batch(tmp_path: Path, make_trainer: MakeTraine
     for name, value in joined.items():
         assert not torch.equal(value, start[name])
         torch.testing.assert_close(accumulated[name], value, rtol=0, atol=1e-6)
+
+
+def test_gradients_are_clipped_by_value_before_their_norm(
+    tmp_path: Path, make_trainer: MakeTrainer
+) -> None:
+    table = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1.0, "max_epochs": 1}
+    trainer = make_trainer(
+        tmp_path / "run", data={"max_batch_s": 4.0}, train={**table, "clip_value": 1e-3}
+    )
+    before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    trainer.run()
+    (item,) = read_metrics(tmp_path / "run", "step")
+    changes = [
+        (new - old).abs().max().item()
+        for old, new in zip(before, trainer.model.parameters(), strict=True)
+    ]
+    assert max(changes) == pytest.approx(1e-3, rel=1e-3)
+    num_weights = sum(parameter.numel() for parameter in trainer.model.parameters())
+    assert item["grad_norm"] <= 1e-3 * num_weights**0.5 * 1.001  # the norm of what is left
+
+
+@pytest.mark.parametrize("frames", [0, 4])
+def test_truncated_gradients_are_those_of_the_cells(
+    frames: int, tmp_path: Path, make_trainer: MakeTrainer
+) -> None:
+    trainer = make_trainer(tmp_path / "run", train={"truncate_frames": frames})
+    cells = [module for module in trainer.model.modules() if isinstance(module, Cell)]
+    assert cells
+    assert all(cell.truncate_frames == frames for cell in cells)
 
 
 def test_gradients_are_clipped_to_the_norm(tmp_path: Path, make_trainer: MakeTrainer) -> None:
