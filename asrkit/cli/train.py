@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import click
 import typer
 
 from asrkit.errors import TrainingError, UsageError
@@ -79,13 +80,13 @@ def train_command(
         _check_devices(devices, stage)
 
     from asrkit.config import load_settings
-    from asrkit.nn.denormals import flush_denormals
+    from asrkit.nn.denormals import flushed_denormals
     from asrkit.recipe.locate import find_recipe
     from asrkit.recipe.run_folder import RunFolder
     from asrkit.recipe.stages import RecipeRun
     from asrkit.train.distributed import join_world
 
-    flush_denormals()
+    click.get_current_context().with_resource(flushed_denormals())
     overrides = overrides or []
     recipe_toml = find_recipe(recipe)
     if table is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import click
 import typer
 
 from asrkit.errors import EXIT_SOME_FAILED
@@ -62,12 +63,12 @@ def transcribe_command(
     import torch
 
     from asrkit.model_file import load_recognizer
-    from asrkit.nn.denormals import flush_denormals
+    from asrkit.nn.denormals import flushed_denormals
     from asrkit.progress import CountProgress
     from asrkit.transcribe.inputs import check_distinct_names, find_sources
     from asrkit.transcribe.pipeline import Failure, transcribe
 
-    flush_denormals()
+    click.get_current_context().with_resource(flushed_denormals())
     writers = _choose_writers(formats, out)
     with tempfile.TemporaryDirectory() as spool:
         sources = find_sources(inputs, Path(spool))

@@ -12,20 +12,17 @@ from contextlib import contextmanager
 import torch
 
 
-def flush_denormals() -> None:
-    """Compute without denormals from now on; where the CPU cannot, nothing changes.
-
-    This holds for the calling thread and for those that it starts later. torch's own threads are
-    started by the first arithmetic that needs them, so a program calls this before any.
-    """
-    torch.set_flush_denormal(True)
-
-
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Compute without denormals inside the block, in the calling thread."""
+    """Compute without denormal numbers inside the block; where the CPU cannot, nothing changes.
+
+    This holds for the calling thread and for those that it starts. torch's own threads are started
+    by the first arithmetic that needs them and keep what they began with, so a program that wants
+    them to flush, too, enters a block before any.
+    """
+    were_flushed = (torch.tensor([1e-40]) * 1.0).item() == 0.0
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(were_flushed)

@@ -173,7 +173,7 @@ class _Run(torch.autograd.Function):
             zero = torch.zeros_like(scale[0])
 
             grad_hiddens = torch.empty_like(now)
-            grad_products = torch.empty_like(products[chunk])
+            grad_products: list[Tensor] = []
             for t in reversed(range(len(now))):
                 torch.add(grad_hidden, grad_outputs[:, start + t], out=grad_hiddens[t])
                 grad_hidden = grad_hiddens[t]
@@ -182,19 +182,20 @@ class _Run(torch.autograd.Function):
                 )
                 grad_gates = torch.cat([grad_cell, grad_cell, grad_cell, grad_hidden], dim=-1)
                 torch.mul(grad_gates, by_gates[t], out=grad_read[start + t])
-                grad_products[t] = _normalize_back(
+                grad_product = _normalize_back(
                     grad_read[start + t] * gain, products[start + t], zero, scale[t]
                 )
+                grad_products.append(grad_product)
                 if ctx.truncate_frames and (start + t) % ctx.truncate_frames == 0:
                     grad_hidden, grad_cell = map(torch.zeros_like, (grad_hidden, grad_cell))
                 else:
-                    grad_hidden = torch.bmm(grad_products[t], weight)
+                    grad_hidden = torch.bmm(grad_product, weight)
                     grad_hidden = grad_hidden if mask is None else grad_hidden * mask
                     grad_cell = grad_cell * f[t]
 
             heard = hiddens[chunk] if mask is None else hiddens[chunk] * mask
-            rows = grad_products.transpose(0, 1).flatten(1, 2).transpose(1, 2)
-            grad_weight.baddbmm_(rows, heard.transpose(0, 1).flatten(1, 2))
+            rows = torch.stack(grad_products[::-1], dim=1).flatten(1, 2)
+            grad_weight.baddbmm_(rows.transpose(1, 2), heard.transpose(0, 1).flatten(1, 2))
             grad_gain += _sum_frames(grad_read[chunk] * products[chunk] * scale)
             grad_shown = grad_hiddens * by_shown
             grad_cell_gain += _sum_frames(grad_shown * normal)

@@ -17,6 +17,10 @@ def test_denormals_are_zero_inside_the_block_only() -> None:
     with flushed_denormals():
         assert (denormal * 1.0).item() == 0.0
     assert (denormal * 1.0).item() > 0.0
+    with flushed_denormals():
+        with flushed_denormals():
+            pass
+        assert (denormal * 1.0).item() == 0.0
     with pytest.raises(RuntimeError), flushed_denormals():
         raise RuntimeError
     assert (denormal * 1.0).item() > 0.0
@@ -24,9 +28,10 @@ def test_denormals_are_zero_inside_the_block_only() -> None:
 
 def test_denormals_are_zero_in_all_threads_of_a_program_that_asks_first() -> None:
     program = (
-        "import torch; from asrkit.nn.denormals import flush_denormals; torch.set_num_threads(2);"
-        "flush_denormals(); "
-        "print((torch.full((4_000_000,), 1e-40) * 1.0).count_nonzero().item())"
+        "import torch; from asrkit.nn.denormals import flushed_denormals\n"
+        "torch.set_num_threads(2)\n"
+        "with flushed_denormals():\n"
+        "    print((torch.full((4_000_000,), 1e-40) * 1.0).count_nonzero().item())"
     )
     printed = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
