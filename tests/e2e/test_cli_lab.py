@@ -168,7 +168,10 @@ def test_an_interrupted_run_goes_on_where_it_was(asrkit, lab: Path, finished, tm
     run = tmp_path / "run"
     command = [sys.executable, "-m", "asrkit", "train", str(lab), "--run-dir", str(run)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb"}
+    # Tests run in the background ignore SIGINT, and so would their children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, before)
         first = process.stderr.readline()
         process.send_signal(signal.SIGINT)
         *_, last = process.stderr.read().splitlines()

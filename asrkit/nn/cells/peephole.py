@@ -48,10 +48,10 @@ class PeepholeLstm(ElementwiseCell):
     ) -> tuple[Tensor, Tensors]:
         """Compute h and c; gates i, f, g, o."""
         (i, f, g, o), (c,), (p_i, p_f, p_o) = gates, states, parameters
-        i = torch.addcmul(i, p_i, c).sigmoid()
-        f = torch.addcmul(f, p_f, c).sigmoid()
+        i = torch.addcmul(i, p_i, c).sigmoid_()
+        f = torch.addcmul(f, p_f, c).sigmoid_()
         c = torch.addcmul(f * c, i, g.tanh())
-        o = torch.addcmul(o, p_o, c).sigmoid()
+        o = torch.addcmul(o, p_o, c).sigmoid_()
         return o * c.tanh(), (c,)
 
 
@@ -65,8 +65,8 @@ class SimplePeepholeLstm(PeepholeLstm):
     ) -> tuple[Tensor, Tensors]:
         """Compute h and c; gates i, f, g, o."""
         (i, f, g, o), (c,), (p_i, p_f, p_o) = gates, states, parameters
-        i = torch.addcmul(i, p_i, c).sigmoid()
-        f = torch.addcmul(f, p_f, c).sigmoid()
-        o = torch.addcmul(o, p_o, c).sigmoid()
+        i = torch.addcmul(i, p_i, c).sigmoid_()
+        f = torch.addcmul(f, p_f, c).sigmoid_()
+        o = torch.addcmul(o, p_o, c).sigmoid_()
         c = torch.addcmul(f * c, i, g.tanh())
         return o * c.tanh(), (c,)

@@ -20,8 +20,8 @@ from torch.autograd.function import once_differentiable
 Tensors = tuple[Tensor, ...]
 Update = Callable[[Tensors, Tensors, Tensors], tuple[Tensor, Tensors]]
 
-_CHUNK_FRAMES = 32
-"""Frames whose gates are worked on at once: few enough to stay in the cache of a CPU."""
+_FORWARD_FRAMES, _BACKWARD_FRAMES = 64, 32
+"""Frames whose gates are worked on at once: few enough to stay in the caches of a CPU."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Recurrence:
     num_states: int
     truncate_frames: int
 
-    def chunks(self, num_frames: int) -> Iterator[slice]:
-        """Frames in stretches, none across a multiple of `truncate_frames`."""
+    def chunks(self, num_frames: int, chunk_frames: int) -> Iterator[slice]:
+        """Frames in stretches of so many, none across a multiple of `truncate_frames`."""
         start = 0
         while start < num_frames:
-            stop = min(start + _CHUNK_FRAMES, num_frames)
+            stop = min(start + chunk_frames, num_frames)
             if self.truncate_frames:
                 stop = min(stop, start - start % self.truncate_frames + self.truncate_frames)
             yield slice(start, stop)
@@ -132,11 +132,11 @@ class _Run(torch.autograd.Function):
         recurrent_weight = given.recurrent_weight.transpose(1, 2).contiguous()
         parameters = tuple(each[:, None] for each in given.parameters)
 
-        kept_frames = num_frames if keeps else min(_CHUNK_FRAMES, num_frames)
+        kept_frames = num_frames if keeps else min(_FORWARD_FRAMES, num_frames)
         gates = hidden.new_empty(num_directions, kept_frames, batch, num_columns)
         before = [s.new_empty(num_directions, kept_frames, *s.shape[1:]) for s in states]
         outputs = hidden.new_empty(num_directions, num_frames, *hidden.shape[1:])
-        for chunk in recurrence.chunks(num_frames):
+        for chunk in recurrence.chunks(num_frames, _FORWARD_FRAMES):
             here = gates[:, chunk if keeps else slice(0, chunk.stop - chunk.start)]
             _read_inputs(given, chunk, here)
             hiddens: list[Tensor] = []
@@ -178,7 +178,7 @@ class _Run(torch.autograd.Function):
         grad_gates = torch.empty_like(gates)
         grad_projection = None if given.projection is None else torch.zeros_like(given.projection)
         grad_parameters = tuple(torch.zeros_like(each) for each in given.parameters)
-        for chunk in reversed(list(recurrence.chunks(len(given.inputs[0])))):
+        for chunk in reversed(list(recurrence.chunks(len(given.inputs[0]), _BACKWARD_FRAMES))):
             local = _Chunk(recurrence, gates[:, chunk], [each[:, chunk] for each in before], given)
             carried = local.run_back(grad_outputs[:, chunk], carried, grad_gates[:, chunk])
             if not recurrence.passes_gradient(chunk.start):

@@ -1,4 +1,4 @@
-"""sLSTM: an LSTM with exponential gates, a normaliser and a stabiliser.
+"""sLSTM: an LSTM with exponential input gates and a normaliser.
 
     i_t = exp(W_i x_t + U_i h_{t-1} + b_i)      c_t = f_t ∘ c_{t-1} + i_t ∘ z_t
     f_t = σ(W_f x_t + U_f h_{t-1} + b_f)        n_t = f_t ∘ n_{t-1} + i_t
@@ -6,8 +6,13 @@
     z_t = tanh(W_z x_t + U_z h_{t-1} + b_z)
 
 Beck et al., xLSTM: Extended Long Short-Term Memory, 2024, with one head and the sigmoid form of
-the forget gate. i_t may overflow, so c and n are held times exp(-m_t) with the stabiliser
-m_t = max(log f_t + m_{t-1}, log i_t); h_t does not depend on m_t, and no gradient goes through it.
+the forget gate.
+
+c and n grow without bound, and i may overflow; the paper scales them by a stabiliser. But only
+their ratio is ever read: a mean of all z so far, in which the newest weighs σ(d_t) with
+d_t = log i_t - log(f_t ∘ n_{t-1}). So the states here are that mean and log n, which need none:
+
+    r_t = c_t / n_t = (1 - σ(d_t)) ∘ r_{t-1} + σ(d_t) ∘ z_t        log n_t = log i_t - log σ(d_t)
 """
 
 from __future__ import annotations
@@ -22,26 +27,22 @@ from asrkit.nn.cells.recurrence import Tensors
 
 
 class SLstm(ElementwiseCell):
-    """Its states are c, n and m."""
+    """Its states are r = c / n and log n."""
 
     num_gates = num_input_gates = num_recurrent_gates = 4
-    num_states = 3
+    num_states = 2
     forget_gate = 1
 
     def initial_state(self, like: Tensor, batch: int) -> State:
-        """Return zeros, but -∞ for m: however small the first i, there is nothing larger."""
-        *zeros, m = super().initial_state(like, batch)
-        return *zeros, torch.full_like(m, -torch.inf)
+        """Return zeros, but -∞ for log n: at first there is nothing."""
+        *zeros, log_n = super().initial_state(like, batch)
+        return *zeros, torch.full_like(log_n, -torch.inf)
 
     def update(
         self, gates: Tensors, states: Tensors, parameters: Tensors
     ) -> tuple[Tensor, Tensors]:
-        """Compute h, and c, n and m; gates i, f, z, o."""
-        (log_i, f, z, o), (c, n, m_before) = gates, states
-        log_f = F.logsigmoid(f)
-        m = torch.maximum(log_f + m_before, log_i).detach()
-        i = (log_i - m).exp()
-        f = (log_f + m_before.detach() - m).exp()
-        c = torch.addcmul(f * c, i, z.tanh())
-        n = torch.addcmul(i, f, n)
-        return o.sigmoid() * c / n, (c, n, m)
+        """Compute h, and r and log n; gates i, f, z, o."""
+        (log_i, f, z, o), (r, log_n) = gates, states
+        d = log_i - (F.logsigmoid(f) + log_n)
+        r = torch.lerp(r, z.tanh(), d.sigmoid())
+        return o.sigmoid() * r, (r, log_i - F.logsigmoid(d))
