@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import click
 import typer
 
 from asrkit.errors import TrainingError, UsageError
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def train_command(
+    context: typer.Context,
     recipe: Annotated[
         str,
         typer.Argument(
@@ -86,7 +86,7 @@ def train_command(
     from asrkit.recipe.stages import RecipeRun
     from asrkit.train.distributed import join_world
 
-    click.get_current_context().with_resource(flushed_denormals())
+    context.with_resource(flushed_denormals())
     overrides = overrides or []
     recipe_toml = find_recipe(recipe)
     if table is not None:

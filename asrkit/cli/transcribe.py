@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import click
 import typer
 
 from asrkit.errors import EXIT_SOME_FAILED
@@ -19,6 +18,7 @@ _DEFAULT_BATCH_S = 120.0
 
 
 def transcribe_command(
+    context: typer.Context,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -68,7 +68,7 @@ def transcribe_command(
     from asrkit.transcribe.inputs import check_distinct_names, find_sources
     from asrkit.transcribe.pipeline import Failure, transcribe
 
-    click.get_current_context().with_resource(flushed_denormals())
+    context.with_resource(flushed_denormals())
     writers = _choose_writers(formats, out)
     with tempfile.TemporaryDirectory() as spool:
         sources = find_sources(inputs, Path(spool))
