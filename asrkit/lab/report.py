@@ -44,9 +44,9 @@ class Row:
 
     @property
     def paper(self) -> str:
-        """What was published, with its source."""
-        published = self.experiment.paper.get(self.trials[0].cell, "")
-        return f"{published} ({self.experiment.source})" if published else ""
+        """What was published for the cell, learnt by a gradient."""
+        trial = self.trials[0]
+        return self.experiment.paper.get(trial.cell, "") if trial.method == "bptt" else ""
 
     def fields(self) -> list[str]:
         """Give the cells of the table."""
@@ -77,6 +77,7 @@ class Row:
             "num_solved": self.num_solved,
             "median_sequences": self.median_sequences,
             "paper": self.paper,
+            "source": self.experiment.source if self.paper else "",
             "trials": [
                 {"seed": trial.seed, **result.to_dict()}
                 for trial, result in zip(self.trials, self.results, strict=True)
@@ -108,9 +109,12 @@ def to_markdown(rows: Sequence[Row]) -> str:
 def _section(rows: Sequence[Row]) -> str:
     task = make_task(rows[0].experiment.task)
     lines = [f"## {task.title[0].upper()}{task.title[1:]}", "", f"Solved: {task.criterion}.", ""]
-    for experiment in dict.fromkeys(row.experiment.name for row in rows):
-        note = next(r.experiment.note for r in rows if r.experiment.name == experiment)
-        lines += [f"{note}", ""] if note else []
+    experiments = {row.experiment.name: row.experiment for row in rows}.values()
+    for text in (
+        *(each.note for each in experiments),
+        *(each.source and f"Paper: {each.source}." for each in experiments),
+    ):
+        lines += [text, ""] if text else []
     fields = [list(_HEADS), *(row.fields() for row in rows)]
     widths = [max(len(line[i]) for line in fields) for i in range(len(_HEADS))]
     head, *body = (

@@ -91,7 +91,8 @@ def test_a_table_a_task_is_printed_and_kept(finished) -> None:
         ["cell", "method"],
         *(["lstm_peephole", m] for m in ("bptt", "rtrl", "truncated_bptt", "evolution")),
     ]
-    assert rows[2][-1] == "12,345 (some paper)"
+    assert rows[2][-1] == "12,345"
+    assert "\nPaper: some paper.\n" in tables
     assert rows[2][3] == "2 of 2"
     assert "A note." in tables
     assert (folder / "lab.md").read_text("utf-8") == tables
@@ -106,7 +107,7 @@ def test_results_are_kept_for_machines(finished) -> None:
     lstm = rows[1]
     assert lstm["task"] == {"name": "long_lag", "lag": 3, "num_distractors": 2, "random": True}
     assert lstm["num_solved"] == 2
-    assert lstm["paper"] == "12,345 (some paper)"
+    assert (lstm["paper"], lstm["source"]) == ("12,345", "some paper")
     needed = [trial["num_sequences"] for trial in lstm["trials"]]
     assert lstm["median_sequences"] == sum(needed) / 2
     for trial in lstm["trials"]:

@@ -55,7 +55,7 @@ class ContinualReberTask(Task):
         self._stream_pieces = settings.stream_pieces
         self._error_free = settings.error_free_symbols
         self.criterion = (
-            f"no error in {_TEST_STREAMS} new streams of {settings.error_free_symbols} symbols"
+            f"no error in {_TEST_STREAMS} new streams of {settings.error_free_symbols:,} symbols"
         )
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Iterator[Sequences]:

@@ -46,14 +46,15 @@ def test_the_table() -> None:
     lines = to_markdown(make_rows(RESULTS)).splitlines()
     assert lines[0] == "## Embedded Reber grammar"
     assert "every prediction right in all of 256 new strings" in lines[2]
+    assert lines[4] == "Paper: A paper, Table 1."
     head, rule, lstm, tanh = (
-        [field.strip() for field in line.strip("|").split("|")] for line in lines[4:8]
+        [field.strip() for field in line.strip("|").split("|")] for line in lines[6:10]
     )
     assert set("".join(rule)) == {"-"}
-    assert len({len(line) for line in lines[4:8]}) == 1
+    assert len({len(line) for line in lines[6:10]}) == 1
     assert lstm == [
         *("lstm", "bptt", "120", "2 of 3", "10,500"),
-        *("7 of 256 strings wrong", "100 % (A paper, Table 1)"),
+        *("7 of 256 strings wrong", "100 %"),
     ]
     assert tanh[3:] == ["0 of 1", "> 30,000", "7 of 256 strings wrong", ""]
     assert len(head) == len(lstm)
