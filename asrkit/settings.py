@@ -183,6 +183,29 @@ class DecodeSettings(Table):
     beam_size: PositiveInt = 16
     token_min_log_prob: Annotated[float, Field(lt=0)] = -12.0
     """The beam search extends a prefix only by tokens at least this likely in a frame."""
+    max_frame_tokens: Count = 0
+    """The beam search extends prefixes by this many likeliest tokens of a frame; 0 is by all."""
+    blank_skip_prob: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Frames whose blank is likelier than this are taken for pure blanks; 1 takes none."""
+    lm: str = ""
+    """Language model, ARPA or what `asrkit lm build` writes. A relative path is taken from here."""
+    vocabulary: Literal["open", "closed"] = "open"
+    """Whether words outside the lexicon can be spelled."""
+    lexicon: str = ""
+    """A word and its tokens a line; without it, the words of the language model as they are
+    spelled. A relative path is taken from here."""
+    lm_weight: NonNegativeFloat = 0.5
+    """Factor of the language model's log-probabilities."""
+    word_bonus: float = 0.0
+    """Added to the score of a hypothesis for each of its words."""
+    oov_penalty: NonNegativeFloat = 0.0
+    """Taken from the score for each word that the language model does not know."""
+    hotwords: tuple[str, ...] = ()
+    """Words or phrases to favour, `phrase` or `phrase:weight`."""
+    hotword_weight: NonNegativeFloat = 5.0
+    """Added to the score for each hotword found that has no weight of its own."""
+    confidence_temperature: PositiveFloat = 1.0
+    """Divides the log-odds of a word's probability; `asrkit tune` fits it to a dev set."""
     splits: tuple[str, ...] = ("dev", "test")
 
 
