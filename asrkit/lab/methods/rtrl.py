@@ -96,7 +96,9 @@ class _Step(nn.Module):
         gates = gates + F.pad(heard, (len(bias) - len(heard), 0))
         parameters = tuple(each[0] for each in cell.elementwise_parameters())
         blocks = gates.view(cell.num_gates, -1).unbind(0)
-        output, after = cell.update(blocks, states.unbind(0), parameters)
+        before = states.unbind(0)
+        after = cell.next_states(blocks, before, parameters)
+        output = cell.output(blocks, before, after, parameters)
         projection = cell.output_projection()
         if projection is not None:
             output = projection[0] @ output

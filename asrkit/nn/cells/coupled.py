@@ -29,10 +29,14 @@ class CoupledLstm(ElementwiseCell):
     forget_gate = 0
     lstm_form = LstmForm(forget="coupled")
 
-    def update(
-        self, gates: Tensors, states: Tensors, parameters: Tensors
-    ) -> tuple[Tensor, Tensors]:
-        """Compute h and c; gates f, g, o."""
-        (f, g, o), (c,) = gates, states
-        c = torch.lerp(g.tanh(), c, f.sigmoid())
-        return o.sigmoid() * c.tanh(), (c,)
+    def next_states(self, gates: Tensors, states: Tensors, parameters: Tensors) -> Tensors:
+        """Compute c; gates f, g, o."""
+        (f, g, _), (c,) = gates, states
+        return (torch.lerp(g.tanh(), c, f.sigmoid()),)
+
+    def output(
+        self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors
+    ) -> Tensor:
+        """Compute h."""
+        (*_, o), (c,) = gates, after
+        return o.sigmoid() * c.tanh()

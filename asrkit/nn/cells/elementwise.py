@@ -1,7 +1,8 @@
 """Cells that mix units only through their recurrent weights: the whole rest is elementwise.
 
-Such a cell is written as its equations, once, in `update`. `recurrence` runs it over a sequence
-and derives its gradient; for some of them `triton_lstm` does so faster, on a GPU that can.
+Such a cell is written as its equations, once, in `next_states` and `output`. `recurrence` runs it
+over a sequence and derives its gradient; for some of them `triton_lstm` does so faster, on a GPU
+that can.
 """
 
 from __future__ import annotations
@@ -25,10 +26,8 @@ class ElementwiseCell(Cell):
     """What `triton_lstm` has to run on a GPU to compute the same; None if it cannot."""
 
     @abstractmethod
-    def update(
-        self, gates: Tensors, states: Tensors, parameters: Tensors
-    ) -> tuple[Tensor, Tensors]:
-        """Compute a frame, or many frames at once, from the states before each.
+    def next_states(self, gates: Tensors, states: Tensors, parameters: Tensors) -> Tensors:
+        """Compute the states of a frame, or of many frames at once, from those before each.
 
         Parameters
         ----------
@@ -41,14 +40,18 @@ class ElementwiseCell(Cell):
 
         Returns
         -------
-        output
-            (..., N, H).
-        states
-            After the frame.
+        tuple of Tensor
+            `num_states` tensors (..., N, H).
         """
 
+    @abstractmethod
+    def output(
+        self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors
+    ) -> Tensor:
+        """Compute the output (..., N, H) of such frames, from the states before and after each."""
+
     def elementwise_parameters(self) -> Tensors:
-        """Return the weights that `update` needs, each (D, H)."""
+        """Return the weights that the equations need, each (D, H)."""
         return ()
 
     def output_projection(self) -> Tensor | None:
@@ -79,7 +82,8 @@ class ElementwiseCell(Cell):
         if self.lstm_form and operands.mask is None and is_available(inputs[0]):
             return run_lstm(self.lstm_form, self.truncate_frames, operands)
         recurrence = Recurrence(
-            self.update,
+            self.next_states,
+            self.output,
             self.num_directions,
             self.num_gates,
             self.num_states,

@@ -26,11 +26,14 @@ class Gru(ElementwiseCell):
     num_states = 1
     forget_gate = 2
 
-    def update(
-        self, gates: Tensors, states: Tensors, parameters: Tensors
-    ) -> tuple[Tensor, Tensors]:
-        """Compute h, which is the state as well."""
+    def next_states(self, gates: Tensors, states: Tensors, parameters: Tensors) -> Tensors:
+        """Compute h."""
         (n, r, z, u), (h,) = gates, states
         n = torch.addcmul(n, r.sigmoid(), u).tanh()
-        h = torch.lerp(n, h, z.sigmoid())
-        return h, (h,)
+        return (torch.lerp(n, h, z.sigmoid()),)
+
+    def output(
+        self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors
+    ) -> Tensor:
+        """Return h, which is the state as well."""
+        return after[0]

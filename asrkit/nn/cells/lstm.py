@@ -53,13 +53,17 @@ class Lstm(ElementwiseCell):
         outputs, hiddens, cells = zip(*(run(*each) for each in directions), strict=True)
         return outputs, (torch.stack(hiddens), torch.stack(cells))
 
-    def update(
-        self, gates: Tensors, states: Tensors, parameters: Tensors
-    ) -> tuple[Tensor, Tensors]:
-        """Compute h and c; gates i, f, g, o."""
-        (i, f, g, o), (c,) = gates, states
-        c = torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh())
-        return o.sigmoid() * c.tanh(), (c,)
+    def next_states(self, gates: Tensors, states: Tensors, parameters: Tensors) -> Tensors:
+        """Compute c; gates i, f, g, o."""
+        (i, f, g, _), (c,) = gates, states
+        return (torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh()),)
+
+    def output(
+        self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors
+    ) -> Tensor:
+        """Compute h."""
+        (*_, o), (c,) = gates, after
+        return o.sigmoid() * c.tanh()
 
 
 def fused_lstm(

@@ -25,10 +25,14 @@ class Lstm1997(ElementwiseCell):
     num_states = 1
     lstm_form = LstmForm(forget="none")
 
-    def update(
-        self, gates: Tensors, states: Tensors, parameters: Tensors
-    ) -> tuple[Tensor, Tensors]:
-        """Compute h and c; gates i, g, o."""
-        (i, g, o), (c,) = gates, states
-        c = torch.addcmul(c, i.sigmoid(), g.tanh())
-        return o.sigmoid() * c.tanh(), (c,)
+    def next_states(self, gates: Tensors, states: Tensors, parameters: Tensors) -> Tensors:
+        """Compute c; gates i, g, o."""
+        (i, g, _), (c,) = gates, states
+        return (torch.addcmul(c, i.sigmoid(), g.tanh()),)
+
+    def output(
+        self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors
+    ) -> Tensor:
+        """Compute h."""
+        (*_, o), (c,) = gates, after
+        return o.sigmoid() * c.tanh()

@@ -43,16 +43,19 @@ class PeepholeLstm(ElementwiseCell):
         """Return the peepholes."""
         return self.peepholes.unbind(1)
 
-    def update(
-        self, gates: Tensors, states: Tensors, parameters: Tensors
-    ) -> tuple[Tensor, Tensors]:
-        """Compute h and c; gates i, f, g, o."""
-        (i, f, g, o), (c,), (p_i, p_f, p_o) = gates, states, parameters
+    def next_states(self, gates: Tensors, states: Tensors, parameters: Tensors) -> Tensors:
+        """Compute c; gates i, f, g, o."""
+        (i, f, g, _), (c,), (p_i, p_f, _) = gates, states, parameters
         i = torch.addcmul(i, p_i, c).sigmoid_()
         f = torch.addcmul(f, p_f, c).sigmoid_()
-        c = torch.addcmul(f * c, i, g.tanh())
-        o = torch.addcmul(o, p_o, c).sigmoid_()
-        return o * c.tanh(), (c,)
+        return (torch.addcmul(f * c, i, g.tanh()),)
+
+    def output(
+        self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors
+    ) -> Tensor:
+        """Compute h."""
+        (*_, o), (c,), (*_, p_o) = gates, after, parameters
+        return torch.addcmul(o, p_o, c).sigmoid_() * c.tanh()
 
 
 class SimplePeepholeLstm(PeepholeLstm):
@@ -60,13 +63,9 @@ class SimplePeepholeLstm(PeepholeLstm):
 
     lstm_form = LstmForm(peephole="simple")
 
-    def update(
-        self, gates: Tensors, states: Tensors, parameters: Tensors
-    ) -> tuple[Tensor, Tensors]:
-        """Compute h and c; gates i, f, g, o."""
-        (i, f, g, o), (c,), (p_i, p_f, p_o) = gates, states, parameters
-        i = torch.addcmul(i, p_i, c).sigmoid_()
-        f = torch.addcmul(f, p_f, c).sigmoid_()
-        o = torch.addcmul(o, p_o, c).sigmoid_()
-        c = torch.addcmul(f * c, i, g.tanh())
-        return o * c.tanh(), (c,)
+    def output(
+        self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors
+    ) -> Tensor:
+        """Compute h."""
+        (*_, o), (earlier,), (c,), (*_, p_o) = gates, before, after, parameters
+        return torch.addcmul(o, p_o, earlier).sigmoid_() * c.tanh()

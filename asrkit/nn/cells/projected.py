@@ -39,10 +39,14 @@ class ProjectedLstm(ElementwiseCell):
         """Return the projection."""
         return self.projection
 
-    def update(
-        self, gates: Tensors, states: Tensors, parameters: Tensors
-    ) -> tuple[Tensor, Tensors]:
-        """Compute the output before its projection, and c; gates i, f, g, o."""
-        (i, f, g, o), (c,) = gates, states
-        c = torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh())
-        return o.sigmoid() * c.tanh(), (c,)
+    def next_states(self, gates: Tensors, states: Tensors, parameters: Tensors) -> Tensors:
+        """Compute c; gates i, f, g, o."""
+        (i, f, g, _), (c,) = gates, states
+        return (torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh()),)
+
+    def output(
+        self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors
+    ) -> Tensor:
+        """Compute the output before its projection."""
+        (*_, o), (c,) = gates, after
+        return o.sigmoid() * c.tanh()

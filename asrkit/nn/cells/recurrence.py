@@ -4,12 +4,15 @@ The gradient of a frame is linear in what comes back from the frame after, and i
 depend on values that the forward pass has left. So they are computed for many frames at once, by
 differentiating the cell's own equations; only multiplying with them, and with the recurrent
 weights, is done frame by frame. A cell states its equations once and needs no gradient of its own.
+
+Its states and its output are separate equations, because most gates act on the output through the
+states alone: the gradient goes from the output to the states first, which is less work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,7 +21,8 @@ from torch.amp.autocast_mode import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 Tensors = tuple[Tensor, ...]
-Update = Callable[[Tensors, Tensors, Tensors], tuple[Tensor, Tensors]]
+NextStates = Callable[[Tensors, Tensors, Tensors], Tensors]
+Output = Callable[[Tensors, Tensors, Tensors, Tensors], Tensor]
 
 _FORWARD_FRAMES, _BACKWARD_FRAMES = 64, 32
 """Frames whose gates are worked on at once: few enough to stay in the caches of a CPU."""
@@ -28,7 +32,8 @@ _FORWARD_FRAMES, _BACKWARD_FRAMES = 64, 32
 class Recurrence:
     """What is to be run: `ElementwiseCell` explains the fields."""
 
-    update: Update
+    next_states: NextStates
+    output: Output
     num_directions: int
     num_gates: int
     num_states: int
@@ -67,7 +72,7 @@ class Operands:
     state
         Output (D, N, P) and states (D, N, H) before the first frame.
     parameters
-        What `update` takes besides, each (D, ...).
+        What the equations take besides, each (D, H).
     """
 
     inputs: tuple[Tensor, ...]
@@ -142,7 +147,7 @@ class _Run(torch.autograd.Function):
             hiddens: list[Tensor] = []
             histories: list[list[Tensor]] = [[] for _ in states]
             blocks = here.view(*here.shape[:3], recurrence.num_gates, -1).unbind(-2)
-            for recurrent_gates, *frame_gates in zip(
+            for recurrent_gates, *frame in zip(
                 here[..., given.recurrent_gates].unbind(1),
                 *(block.unbind(1) for block in blocks),
                 strict=True,
@@ -151,7 +156,9 @@ class _Run(torch.autograd.Function):
                 recurrent_gates.baddbmm_(heard, recurrent_weight)
                 for history, state in zip(histories, states, strict=True):
                     history.append(state)
-                hidden, states = recurrence.update(tuple(frame_gates), states, parameters)
+                frame_gates = tuple(frame)
+                earlier, states = states, recurrence.next_states(frame_gates, states, parameters)
+                hidden = recurrence.output(frame_gates, earlier, states, parameters)
                 if given.projection is not None:
                     hidden = torch.bmm(hidden, given.projection.transpose(1, 2))
                 hiddens.append(hidden)
@@ -175,31 +182,26 @@ class _Run(torch.autograd.Function):
         recurrence: Recurrence = ctx.recurrence
         given = Operands.of(ctx.saved_tensors[: ctx.num_operands], recurrence)
         gates, outputs, *before = ctx.saved_tensors[ctx.num_operands :]
-        grad_gates = torch.empty_like(gates)
-        grad_projection = None if given.projection is None else torch.zeros_like(given.projection)
-        grad_parameters = tuple(torch.zeros_like(each) for each in given.parameters)
+        grads = Operands(
+            tuple(torch.empty_like(each) for each in given.inputs),
+            torch.zeros_like(given.input_weight),
+            torch.zeros_like(given.recurrent_weight),
+            torch.zeros_like(given.bias),
+            None if given.projection is None else torch.zeros_like(given.projection),
+            None,
+            (),
+            tuple(torch.zeros_like(each) for each in given.parameters),
+        )
+        buffer = torch.empty_like(gates[:, :_BACKWARD_FRAMES])
         for chunk in reversed(list(recurrence.chunks(len(given.inputs[0]), _BACKWARD_FRAMES))):
+            grad_gates = buffer[:, : chunk.stop - chunk.start]
             local = _Chunk(recurrence, gates[:, chunk], [each[:, chunk] for each in before], given)
-            carried = local.run_back(grad_outputs[:, chunk], carried, grad_gates[:, chunk])
+            carried = local.run_back(grad_outputs[:, chunk], carried, grad_gates)
             if not recurrence.passes_gradient(chunk.start):
                 carried = [torch.zeros_like(each) for each in carried]
-            local.add_gradients(grad_projection, grad_parameters)
-
-        input_gates = grad_gates[..., given.input_gates].flatten(1, 2)
-        recurrent_gates = grad_gates[..., given.recurrent_gates].flatten(1, 2)
-        heard = _heard(given, outputs).flatten(1, 2)
-        by_direction = list(zip(input_gates, given.inputs, given.input_weight, strict=True))
-        grads = Operands(
-            tuple((read @ weight).view_as(inputs) for read, inputs, weight in by_direction),
-            torch.stack([read.T @ inputs.flatten(0, 1) for read, inputs, _ in by_direction]),
-            torch.bmm(recurrent_gates.transpose(1, 2), heard),
-            grad_gates.sum((1, 2)),
-            grad_projection,
-            None,
-            tuple(carried),
-            grad_parameters,
-        )
-        return None, None, *grads.flat()
+            local.add_gradients(grads.projection, grads.parameters)
+            _add_products(grads, given, chunk, grad_gates, _heard(given, chunk, outputs))
+        return None, None, *replace(grads, state=tuple(carried)).flat()
 
 
 class _Chunk:
@@ -210,22 +212,27 @@ class _Chunk:
     ) -> None:
         self.given = given
         self.block_shape = (*gates.shape[:3], recurrence.num_gates, -1)
+        blocks = _variables(gates.view(self.block_shape).unbind(-2))
+        states = _variables(before)
+        self.parameters = _variables(given.parameters)
         with torch.enable_grad():
-            blocks = gates.view(self.block_shape).detach().requires_grad_()
-            states = [each.detach().requires_grad_() for each in before]
-            self.parameters = [each.detach().requires_grad_() for each in given.parameters]
-            output, following = recurrence.update(
-                blocks.unbind(-2),
-                tuple(states),
-                tuple(each[:, None, None] for each in self.parameters),
-            )
+            wide = tuple(each[:, None, None] for each in self.parameters)
+            following = recurrence.next_states(blocks, states, wide)
+            after = _variables(following)
+            output = recurrence.output(blocks, states, after, wide)
         self.results = (output, *following)
-        of_results = [_derivatives(result, (blocks, *states)) for result in self.results]
-        # For each variable, which results depend on it, and the derivatives frame by frame.
-        self.of_blocks, *self.of_states = (
+        of_output = _derivatives(output, (*after, *blocks, *states))
+        of_following = [_derivatives(each, (*blocks, *states)) for each in following]
+        # Derivatives of the output by the states after, frame by frame; then for each variable
+        # which results depend on it, and the derivatives frame by frame.
+        self.of_after = [
+            None if each is None else each.unbind(1) for each in of_output[: len(after)]
+        ]
+        columns = [
             [(number, each.unbind(1)) for number, each in enumerate(column) if each is not None]
-            for column in zip(*of_results, strict=True)
-        )
+            for column in zip(of_output[len(after) :], *of_following, strict=True)
+        ]
+        self.of_blocks, self.of_states = columns[: len(blocks)], columns[len(blocks) :]
         self.grad_results: list[Sequence[Tensor]] = []
         self.grad_outputs: list[Tensor] = []
 
@@ -237,24 +244,28 @@ class _Chunk:
         frames = zip(
             range(grad_outputs.shape[1]),
             grad_outputs.unbind(1),
-            grad_gates.view(self.block_shape).unbind(1),
             grad_gates[..., given.recurrent_gates].unbind(1),
+            *(block.unbind(1) for block in grad_gates.view(self.block_shape).unbind(-2)),
             strict=True,
         )
-        for t, grad_output, grad_blocks, grad_recurrent in reversed(list(frames)):
-            carried[0] = carried[0] + grad_output
-            self.grad_outputs.append(carried[0])
+        for t, from_above, grad_recurrent, *grad_blocks in reversed(list(frames)):
+            grad_output = carried[0] + from_above
+            self.grad_outputs.append(grad_output)
             if given.projection is not None:
-                carried[0] = torch.bmm(carried[0], given.projection)
-            self.grad_results.append(carried)
+                grad_output = torch.bmm(grad_output, given.projection)
+            grad_states = (
+                grad if shown is None else torch.addcmul(grad, grad_output, shown[t])
+                for grad, shown in zip(carried[1:], self.of_after, strict=True)
+            )
+            grads = [grad_output, *grad_states]
+            self.grad_results.append(grads)
 
-            _chain([each.unsqueeze(-2) for each in carried], self.of_blocks, t, grad_blocks)
+            for grad_block, column in zip(grad_blocks, self.of_blocks, strict=True):
+                _chain(grads, column, t, grad_block)
             heard = torch.bmm(grad_recurrent, given.recurrent_weight)
             if given.mask is not None:
                 heard = heard * given.mask
-            states = (
-                _chain(carried, each, t, torch.empty_like(carried[0])) for each in self.of_states
-            )
+            states = (_chain(grads, each, t, torch.empty_like(grads[0])) for each in self.of_states)
             carried = [heard, *states]
         return carried
 
@@ -288,10 +299,30 @@ def _read_inputs(given: Operands, chunk: slice, gates: Tensor) -> None:
         rows[:, unread:] = given.bias[d, unread:]
 
 
-def _heard(given: Operands, outputs: Tensor) -> Tensor:
-    """Return what the recurrent weights read in each frame, (D, T, N, P)."""
-    before = torch.cat([given.state[0][:, None], outputs[:, :-1]], dim=1)
+def _heard(given: Operands, chunk: slice, outputs: Tensor) -> Tensor:
+    """Return what the recurrent weights read in each frame of a chunk, (D, C, N, P)."""
+    before = outputs[:, max(chunk.start - 1, 0) : chunk.stop - 1]
+    if chunk.start == 0:
+        before = torch.cat([given.state[0][:, None], before], dim=1)
     return before if given.mask is None else before * given.mask[:, None]
+
+
+def _add_products(
+    grads: Operands, given: Operands, chunk: slice, grad_gates: Tensor, heard: Tensor
+) -> None:
+    """Add what the gates of a chunk contribute to the gradients of inputs, weights and biases."""
+    by_input = grad_gates[..., given.input_gates].flatten(1, 2)
+    for d, (rows, inputs) in enumerate(zip(by_input, given.inputs, strict=True)):
+        grads.inputs[d][chunk] = (rows @ given.input_weight[d]).view_as(inputs[chunk])
+        grads.input_weight[d].addmm_(rows.T, inputs[chunk].flatten(0, 1))
+    by_output = grad_gates[..., given.recurrent_gates].flatten(1, 2)
+    grads.recurrent_weight.baddbmm_(by_output.transpose(1, 2), heard.flatten(1, 2))
+    grads.bias.add_(grad_gates.sum((1, 2)))
+
+
+def _variables(values: Iterable[Tensor]) -> Tensors:
+    """Return tensors with the same values, by which can be differentiated."""
+    return tuple(each.detach().requires_grad_() for each in values)
 
 
 def _derivatives(result: Tensor, variables: Sequence[Tensor]) -> tuple[Tensor | None, ...]:

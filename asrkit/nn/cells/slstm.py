@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from asrkit.nn.cells.cell import State
 from asrkit.nn.cells.elementwise import ElementwiseCell
@@ -38,11 +37,21 @@ class SLstm(ElementwiseCell):
         *zeros, log_n = super().initial_state(like, batch)
         return *zeros, torch.full_like(log_n, -torch.inf)
 
-    def update(
-        self, gates: Tensors, states: Tensors, parameters: Tensors
-    ) -> tuple[Tensor, Tensors]:
-        """Compute h, and r and log n; gates i, f, z, o."""
-        (log_i, f, z, o), (r, log_n) = gates, states
-        d = log_i - (F.logsigmoid(f) + log_n)
+    def next_states(self, gates: Tensors, states: Tensors, parameters: Tensors) -> Tensors:
+        """Compute r and log n; gates i, f, z, o."""
+        (log_i, f, z, _), (r, log_n) = gates, states
+        d = log_i - (_log_sigmoid(f) + log_n)
         r = torch.lerp(r, z.tanh(), d.sigmoid())
-        return o.sigmoid() * r, (r, log_i - F.logsigmoid(d))
+        return r, log_i - _log_sigmoid(d)
+
+    def output(
+        self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors
+    ) -> Tensor:
+        """Compute h."""
+        (*_, o), (r, _) = gates, after
+        return o.sigmoid() * r
+
+
+def _log_sigmoid(x: Tensor) -> Tensor:
+    """Return log σ(x) = min(x, 0) + log σ(|x|), without overflow; torch's own is much slower."""
+    return torch.minimum(x, x.new_zeros(())) + x.abs().sigmoid().log()

@@ -19,9 +19,13 @@ class TanhRnn(ElementwiseCell):
     num_gates = num_input_gates = num_recurrent_gates = 1
     num_states = 0
 
-    def update(
-        self, gates: Tensors, states: Tensors, parameters: Tensors
-    ) -> tuple[Tensor, Tensors]:
+    def next_states(self, gates: Tensors, states: Tensors, parameters: Tensors) -> Tensors:
+        """Return no states."""
+        return ()
+
+    def output(
+        self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors
+    ) -> Tensor:
         """Compute h."""
         (a,) = gates
-        return a.tanh(), ()
+        return a.tanh()
