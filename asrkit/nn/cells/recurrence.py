@@ -200,7 +200,9 @@ class _Run(torch.autograd.Function):
             if not recurrence.passes_gradient(chunk.start):
                 carried = [torch.zeros_like(each) for each in carried]
             local.add_gradients(grads.projection, grads.parameters)
-            _add_products(grads, given, chunk, grad_gates, _heard(given, chunk, outputs))
+            heard = outputs_before(chunk, outputs, given.state[0])
+            heard = heard if given.mask is None else heard * given.mask[:, None]
+            _add_products(grads, given, chunk, grad_gates, heard)
         return None, None, *replace(grads, state=tuple(carried)).flat()
 
 
@@ -299,12 +301,14 @@ def _read_inputs(given: Operands, chunk: slice, gates: Tensor) -> None:
         rows[:, unread:] = given.bias[d, unread:]
 
 
-def _heard(given: Operands, chunk: slice, outputs: Tensor) -> Tensor:
-    """Return what the recurrent weights read in each frame of a chunk, (D, C, N, P)."""
-    before = outputs[:, max(chunk.start - 1, 0) : chunk.stop - 1]
+def outputs_before(chunk: slice, outputs: Tensor, first: Tensor) -> Tensor:
+    """Return the outputs of the frames before those of a chunk, (D, C, N, P).
+
+    `outputs` (D, T, N, P) are those of all frames, `first` (D, N, P) that before them.
+    """
     if chunk.start == 0:
-        before = torch.cat([given.state[0][:, None], before], dim=1)
-    return before if given.mask is None else before * given.mask[:, None]
+        return torch.cat([first[:, None], outputs[:, : chunk.stop - 1]], dim=1)
+    return outputs[:, chunk.start - 1 : chunk.stop - 1]
 
 
 def _add_products(
