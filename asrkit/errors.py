@@ -59,5 +59,9 @@ class ModelFileError(AsrkitError):
     """A `.asr` file is damaged, incomplete or of an unknown version."""
 
 
+class LanguageModelError(AsrkitError):
+    """A language model, or a text to make one from, cannot be read or used."""
+
+
 class ScoreError(AsrkitError):
     """References and hypotheses cannot be paired or do not follow the protocol."""

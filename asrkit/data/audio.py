@@ -67,13 +67,11 @@ def read_audio(
         If the file is missing, a directory, unreadable, not audio, empty, truncated, holds NaN or
         infinity, or does not contain the segment.
     """
-    samples, file_rate_hz, num_channels = _read_mono(path, offset_s, duration_s)
+    samples, file_rate_hz, num_channels = _read_mono(path, offset_s, duration_s, sample_rate_hz)
     if file_rate_hz == sample_rate_hz and num_channels == 1:
         return Audio(samples, sample_rate_hz)
-    if file_rate_hz != sample_rate_hz:
-        samples = soxr.resample(samples, file_rate_hz, sample_rate_hz, quality="HQ")
-        if samples.size == 0:
-            raise AudioError(f"{path}: the segment is too short to give one sample")
+    if samples.size == 0:
+        raise AudioError(f"{path}: the segment is too short to give one sample")
     layout = {1: "mono", 2: "stereo"}.get(num_channels, f"{num_channels} channels")
     return Audio(samples, sample_rate_hz, f"{file_rate_hz} Hz {layout} -> {sample_rate_hz} Hz mono")
 
@@ -104,19 +102,26 @@ def audio_digest(path: Path, offset_s: float = 0.0, duration_s: float | None = N
 
 
 def _read_mono(
-    path: Path, offset_s: float, duration_s: float | None
+    path: Path, offset_s: float, duration_s: float | None, rate_hz: int | None = None
 ) -> tuple[NDArray[np.float32], int, int]:
-    """Read a segment at the file's own rate; give also that rate and the number of channels."""
+    """Read a segment at a rate, or the file's own; give also the latter and the channels."""
     with open_sound_file(path) as file:
         start, count = _locate(path, file, offset_s, duration_s)
-        blocks: list[NDArray[np.float32]] = []
+        resampler = None
+        if rate_hz not in (None, file.samplerate):
+            # Block by block: the result is that of all at once, and that is never held.
+            resampler = soxr.ResampleStream(file.samplerate, rate_hz, 1, "float32", quality="HQ")
+        samples = np.empty(0, dtype=np.float32)
         missing = count
         try:
             if start:
                 file.seek(start)
-            while missing and (not blocks or len(blocks[-1])):
-                blocks.append(_read_block(path, file, min(_BLOCK_FRAMES, missing)))
-                missing -= len(blocks[-1])
+            while missing:
+                block = _read_block(path, file, min(_BLOCK_FRAMES, missing))
+                if not len(block):
+                    break
+                missing -= len(block)
+                samples = _append(samples, resampler.resample_chunk(block) if resampler else block)
         except soundfile.LibsndfileError as error:
             raise AudioError(
                 f"{path}: truncated or damaged: {error.error_string} Copy or download it again"
@@ -127,8 +132,22 @@ def _read_mono(
                 f"{path}: truncated: {missing} of its {file.frames} frames cannot be read; copy or "
                 "download it again"
             )
-        samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        if resampler:
+            rest = resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True)
+            samples = _append(samples, rest)
         return samples, file.samplerate, file.channels
+
+
+def _append(samples: NDArray[np.float32], block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Extend samples, in place where the system can: a long file is never held twice."""
+    if not len(samples):
+        return block
+    if not samples.flags.owndata:
+        samples = samples.copy()
+    position = len(samples)
+    samples.resize(position + len(block), refcheck=False)
+    samples[position:] = block
+    return samples
 
 
 def _locate(

@@ -1,0 +1,119 @@
+"""`asrkit align`: when the words of a text are said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asrkit.errors import EXIT_SOME_FAILED
+
+if TYPE_CHECKING:
+    from asrkit.transcribe.align import AlignedRecording
+    from asrkit.transcribe.writers import AlignmentWriter
+
+
+def align_command(
+    context: typer.Context,
+    audio: Annotated[
+        Path,
+        typer.Argument(metavar="AUDIO|MANIFEST", help="A recording; or many with their texts."),
+    ],
+    text: Annotated[
+        Path | None,
+        typer.Argument(metavar="[TEXT]", help="A text file (UTF-8): what is said in AUDIO."),
+    ] = None,
+    *,
+    model: Annotated[
+        Path,
+        typer.Option(
+            metavar="MODEL", exists=True, dir_okay=False, help="A model trained with CTC (.asr)."
+        ),
+    ],
+    formats: Annotated[
+        str, typer.Option("--format", help="json, ctm, textgrid, or several: json,ctm.")
+    ] = "json",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            file_okay=False,
+            help="Write one file a format and recording here, not to stdout.",
+        ),
+    ] = None,
+) -> None:
+    """Find when each word and token of a known text is said, and how sure the model is of it.
+
+    A manifest (.jsonl) lists many recordings with their texts. Recordings may be hours long. The
+    text may be cased and punctuated as usual; what is changed to spell it for the model is
+    reported on standard error, and characters that the model cannot spell are an error. A word's
+    confidence, 0 to 1, is the mean posterior of its tokens. A recording that fails is reported,
+    the others go on, and the exit code is 1.
+    """
+    import torch
+
+    from asrkit.model_file import load_recognizer
+    from asrkit.nn.denormals import flushed_denormals
+    from asrkit.progress import CountProgress
+    from asrkit.transcribe.align import AlignFailure, align_recordings
+    from asrkit.transcribe.align_inputs import find_recordings
+
+    context.with_resource(flushed_denormals())
+    recordings = find_recordings(audio, text)
+    writers = _choose_writers(formats, out, len(recordings))
+    recognizer = load_recognizer(model)
+    if torch.cuda.is_available():
+        recognizer.model.cuda()
+    failures = []
+    with CountProgress("aligning", len(recordings)) as progress:
+        for result in align_recordings(recognizer, recordings):
+            progress.advance()
+            if isinstance(result, AlignFailure):
+                failures.append(result)
+                progress.say(f"asrkit: {result.message}")
+                continue
+            for remark in (result.conversion, result.spelled.note):
+                if remark:
+                    progress.say(f"asrkit: {result.recording.label}: {remark}")
+            _write(result, writers, out)
+    if failures:
+        typer.echo(
+            f"asrkit: {len(failures)} of {len(recordings)} failed: "
+            f"{', '.join(failure.label for failure in failures)}",
+            err=True,
+        )
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _choose_writers(
+    formats: str, out: Path | None, num_recordings: int
+) -> dict[str, AlignmentWriter]:
+    from asrkit.errors import UsageError
+    from asrkit.transcribe.writers import ALIGNMENT_WRITERS
+
+    names = [name.strip() for name in formats.split(",")]
+    for name in names:
+        if name not in ALIGNMENT_WRITERS:
+            raise UsageError(f"--format {name}: unknown; expected {' or '.join(ALIGNMENT_WRITERS)}")
+    if out is None and len(names) > 1:
+        raise UsageError(f"--format {formats}: several formats need --out DIR")
+    if out is None and names == ["textgrid"] and num_recordings > 1:
+        raise UsageError("--format textgrid: one file holds one recording; several need --out DIR")
+    return {name: ALIGNMENT_WRITERS[name] for name in names}
+
+
+def _write(
+    aligned: AlignedRecording, writers: dict[str, AlignmentWriter], out: Path | None
+) -> None:
+    from asrkit.files import write_atomically
+    from asrkit.transcribe.writers import suffix_of
+
+    for name, write in writers.items():
+        if out is None:
+            typer.echo(write(aligned), nl=False)
+            continue
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / f"{aligned.recording.file_name}.{suffix_of(name)}"
+        # What is not UTF-8 in a file name are lone surrogates; JSON escapes them as Python does.
+        write_atomically(path, write(aligned).encode("utf-8", "backslashreplace"))

@@ -1,0 +1,119 @@
+"""Align recordings to their texts, one result each, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from asrkit.ctc import alignment
+from asrkit.data.audio import read_audio
+from asrkit.decode.hypothesis import TimedToken, TimedWord
+from asrkit.errors import AsrkitError, UsageError
+from asrkit.model_file import Recognizer
+from asrkit.transcribe.align_inputs import Recording, Unreadable
+from asrkit.transcribe.spelling import SpelledText, spell
+from asrkit.transcribe.windows import long_log_probs
+
+
+@dataclass(frozen=True)
+class AlignedRecording:
+    """Where a text is said.
+
+    Attributes
+    ----------
+    recording : Recording
+    duration_s : float
+    conversion : str
+        How the audio was changed to suit the model; empty if it was not.
+    spelled : SpelledText
+        The text as it is written, and what was done to spell it.
+    unit : {"char", "phone"}
+    words : tuple of TimedWord
+        As they are written, from the start of their first token to the end of their last.
+        `probability` is the mean of the tokens'.
+    tokens : tuple of TimedToken
+        As the model has them. `probability` is the mean posterior over the frames of the token.
+    log_prob : float
+        Of the best path, in nats.
+    """
+
+    recording: Recording
+    duration_s: float
+    conversion: str
+    spelled: SpelledText
+    unit: str
+    words: tuple[TimedWord, ...]
+    tokens: tuple[TimedToken, ...]
+    log_prob: float
+
+
+@dataclass(frozen=True)
+class AlignFailure:
+    """A recording that could not be aligned, and why."""
+
+    label: str
+    message: str
+
+
+def align_recordings(
+    recognizer: Recognizer, recordings: Iterable[Recording | Unreadable]
+) -> Iterator[AlignedRecording | AlignFailure]:
+    """Align each recording to its text; a failure of one is its result.
+
+    Times count from where the recording starts. CTC emits a token when it is sure of it, not from
+    where its sound begins to where it ends: expect words to seem a little short.
+
+    Raises
+    ------
+    UsageError
+        If the model cannot align.
+    """
+    for recording in recordings:
+        if isinstance(recording, Unreadable):
+            yield AlignFailure(recording.label, recording.message)
+            continue
+        try:
+            yield _align(recognizer, recording)
+        except UsageError:
+            raise
+        except AsrkitError as error:
+            # Some open with the path, which is often the label.
+            message = str(error).removeprefix(f"{recording.label}: ")
+            yield AlignFailure(recording.label, f"{recording.label}: {message}")
+
+
+def _align(recognizer: Recognizer, recording: Recording) -> AlignedRecording:
+    model = recognizer.model
+    spelled = spell(recording.text, recognizer.tokens)
+    audio = read_audio(
+        recording.audio_path, model.sample_rate_hz, recording.offset_s, recording.duration_s
+    )
+    duration_s = len(audio.samples) / audio.sample_rate_hz
+    log_probs = long_log_probs(model, audio.samples, recording.speaker)
+    path = alignment.align(log_probs, spelled.labels)
+    starts_s = (path.starts * model.frame_s).tolist()
+    # The last frame may reach beyond the end, where several feature frames make one.
+    ends_s = (path.ends * model.frame_s).clip(max=duration_s).tolist()
+    return AlignedRecording(
+        recording,
+        duration_s,
+        audio.conversion,
+        spelled,
+        recognizer.tokens.unit,
+        words=tuple(
+            TimedWord(
+                word,
+                starts_s[first],
+                ends_s[stop - 1],
+                float(path.probabilities[first:stop].mean()),
+            )
+            for word, (first, stop) in zip(spelled.words, spelled.bounds, strict=True)
+        ),
+        tokens=tuple(
+            TimedToken(recognizer.tokens.symbols[label], start_s, end_s, probability)
+            for label, start_s, end_s, probability in zip(
+                spelled.labels, starts_s, ends_s, path.probabilities.tolist(), strict=True
+            )
+        ),
+        log_prob=path.log_prob,
+    )

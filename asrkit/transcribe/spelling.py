@@ -1,0 +1,143 @@
+"""Spell a written text with the tokens of a model, keeping its words as they are written.
+
+Nothing is guessed of what was said. A letter may change its case, a character its typographic
+form; marks that nobody says are left out; all of this is reported. For any other character that
+the model has no token for, the user has to write what was said.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asrkit.data.tokens import TokenTable
+from asrkit.errors import TokenError
+
+_PLAIN_FORMS = {"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'"}
+_SAID_MARKS = frozenset("%&#@*/\\§¶‰†")
+"""Punctuation to Unicode, but said aloud."""
+_MAX_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SpelledText:
+    """Words and the labels that spell them.
+
+    Attributes
+    ----------
+    text : str
+        As it is written; runs of white space are one space.
+    words : tuple of str
+        As they are written, those without a spelling left out.
+    labels : tuple of int
+        Token ids of all words in turn, with the space between words if the table has one.
+    bounds : tuple of (int, int)
+        Of each word: its first label, and the one after its last.
+    note : str
+        What was changed or left out; empty if nothing was.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    labels: tuple[int, ...]
+    bounds: tuple[tuple[int, int], ...]
+    note: str
+
+
+def spell(text: str, tokens: TokenTable) -> SpelledText:
+    """Spell the words of a text; with `tokens.unit = "phone"` a word is a phone.
+
+    Raises
+    ------
+    TokenError
+        If there is nothing to spell, or there are characters or phones that the table lacks. They
+        are named, each with a word that it stands in.
+    """
+    written = text.split()
+    known = frozenset(tokens.symbols[1:])
+    if tokens.unit == "phone":
+        symbols_of = [[word] for word in written]
+        forms = {word: word if word in known else None for word in written}
+    else:
+        symbols_of = [list(unicodedata.normalize("NFC", word)) for word in written]
+        forms = {symbol: _form(symbol, known) for word in symbols_of for symbol in word}
+    _check_known(forms, written, symbols_of, tokens)
+    labels: list[int] = []
+    words, bounds, unspelled = [], [], []
+    for word, symbols in zip(written, symbols_of, strict=True):
+        ids = tokens.encode("".join(forms[symbol] or "" for symbol in symbols))
+        if not ids:
+            unspelled.append(word)
+            continue
+        if labels and " " in known:
+            labels += [tokens.symbols.index(" ")]
+        bounds.append((len(labels), len(labels) + len(ids)))
+        labels += ids
+        words.append(word)
+    if not words:
+        raise TokenError(f"the text {' '.join(written)[:40]!r} has no words; expected what is said")
+    note = _describe(forms, Counter(symbol for word in symbols_of for symbol in word), unspelled)
+    return SpelledText(" ".join(written), tuple(words), tuple(labels), tuple(bounds), note)
+
+
+def _form(symbol: str, known: frozenset[str]) -> str | None:
+    """Give what stands for a character, "" if it is left out, None if the table lacks it."""
+    decomposed = unicodedata.normalize("NFD", symbol)
+    plain = _PLAIN_FORMS.get(symbol, symbol)
+    for form in (symbol, plain, symbol.lower(), symbol.upper(), decomposed):
+        if known.issuperset(form):
+            return form
+    category = unicodedata.category(symbol)
+    if category == "Pd" and " " in known:  # a hyphen separates what is said as two words
+        return " "
+    return "" if category.startswith("P") and symbol not in _SAID_MARKS else None
+
+
+def _check_known(
+    forms: dict[str, str | None],
+    written: Sequence[str],
+    symbols_of: Sequence[Sequence[str]],
+    tokens: TokenTable,
+) -> None:
+    unknown = [symbol for symbol, form in forms.items() if form is None]
+    if not unknown:
+        return
+    named = []
+    for symbol in unknown:
+        within = [w for w, symbols in zip(written, symbols_of, strict=True) if symbol in symbols]
+        code_point = f" (U+{ord(symbol):04X})" if len(symbol) == 1 else ""
+        where = f" in {within[0]!r}" if tokens.unit == "char" else ""
+        more = f" and {_count(len(within) - 1, 'more word')}" if len(within) > 1 else ""
+        named.append(f"{symbol!r}{code_point}{where}{more}")
+    alphabet = " ".join(symbol for symbol in tokens.symbols[1:] if symbol != " ")
+    remedy = "as it is said, e.g. five for 5" if tokens.unit == "char" else "in these phones"
+    raise TokenError(
+        f"the model has no token for {_list(named)}; expected {alphabet}; write the text {remedy}"
+    )
+
+
+def _describe(forms: dict[str, str | None], counts: Counter[str], unspelled: Sequence[str]) -> str:
+    """Say what was done to the text, in one line."""
+    changed = {symbol: form for symbol, form in forms.items() if form != symbol}
+    recased = sum(counts[s] for s, form in changed.items() if form in (s.lower(), s.upper()))
+    spelled = [_count(recased, "letter") + " in the other case"] if recased else []
+    left_out = []
+    for symbol, form in changed.items():
+        if form == "":
+            left_out.append(f"{symbol} ({counts[symbol]})")
+        elif form not in (symbol.lower(), symbol.upper()):
+            spelled.append(f"{symbol} as {form!r} ({counts[symbol]})")
+    words = [f"{word} ({count})" for word, count in Counter(unspelled).items()]
+    parts = {"spelled": spelled, "left out": left_out, "words not aligned": words}
+    return "; ".join(f"{what}: {_list(items)}" for what, items in parts.items() if items)
+
+
+def _list(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
+    return ", ".join(items[:_MAX_LISTED]) + more
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
