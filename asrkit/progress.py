@@ -61,3 +61,17 @@ class CountProgress(StderrProgress):
     def advance(self, count: int = 1) -> None:
         """Count items as done."""
         self._bar.advance(self._task, count)
+
+
+class ShareProgress(StderrProgress):
+    """A bar over work of which the share that is done is known."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")
+        )
+        self._task = self._bar.add_task("", total=1.0)
+
+    def show(self, stage: str, share: float) -> None:
+        """Say what is being done, and the share of all work, 0 to 1, that is done."""
+        self._bar.update(self._task, description=stage, completed=share)

@@ -20,6 +20,9 @@ import asrkit.cli
 import asrkit.data.kaldi
 import asrkit.data.table
 import asrkit.data.validate
+import asrkit.lm.build
+import asrkit.lm.model_file
+import asrkit.lm.perplexity
 import asrkit.recipe.stages
 import asrkit.transcribe.writers
 

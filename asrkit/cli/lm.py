@@ -1,0 +1,199 @@
+"""`asrkit lm`: make, look into, measure and convert language models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from asrkit.lm.ngram import NGramModel
+
+app = typer.Typer(
+    help="Make, look into and measure n-gram language models.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Texts = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="TEXT...",
+        help="Texts, a sentence a line, plain or compressed (gzip, bzip2, xz); - is "
+        "standard input.",
+    ),
+]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A language model: ARPA or of asrkit lm build.")
+]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="FILE", help="Where it goes: ARPA if it ends in .arpa."),
+]
+Quantize = Annotated[
+    bool,
+    typer.Option("--quantize", help="Store each number as one byte; not for ARPA."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Make, look into and measure n-gram language models."""
+
+
+@app.command("build")
+def build_command(
+    texts: Texts,
+    *,
+    out: Out,
+    order: Annotated[int, typer.Option(help="Length of the longest n-grams.")] = 3,
+    prune: Annotated[
+        str,
+        typer.Option(
+            metavar="N,N,...",
+            help="For order 1, 2, ...: leave out n-grams that occur N times or fewer. The last "
+            "number holds for all higher orders.",
+        ),
+    ] = "0",
+    entropy_prune: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Leave out n-grams without which the perplexity rises by less than this share.",
+        ),
+    ] = 0.0,
+    max_words: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Keep the N most frequent words; others are <unk>."),
+    ] = None,
+    vocab: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="All words of the model, between white space; others are <unk>."
+        ),
+    ] = None,
+    discount_fallback: Annotated[
+        bool,
+        typer.Option(
+            "--discount-fallback",
+            help="Where the text is too small or odd to tell how much to discount, take 0.5, 1 "
+            "and 1.5.",
+        ),
+    ] = False,
+    quantize: Quantize = False,
+) -> None:
+    """Estimate a language model from TEXT by interpolated modified Kneser-Ney smoothing.
+
+    Words are what stands between white space, taken as they are.
+    """
+    from asrkit.lm.build import build_model
+    from asrkit.lm.corpus import read_vocabulary
+    from asrkit.progress import ShareProgress
+
+    _check_out(out, quantize)
+    limits = _numbers(prune)
+    with ShareProgress() as progress:
+        model = build_model(
+            texts,
+            order,
+            prune=limits,
+            entropy_threshold=entropy_prune,
+            vocabulary=None if vocab is None else read_vocabulary(vocab),
+            max_words=max_words,
+            discount_fallback=discount_fallback,
+            on_progress=progress.show,
+        )
+        progress.show("writing", 0.95)
+        _save(out, model, quantize)
+
+
+@app.command("info")
+def info_command(file: Model, as_json: AsJson = False) -> None:
+    """Print the order, the number of n-grams and the size of a language model."""
+    from asrkit.lm.model_file import load_ngram
+
+    model = load_ngram(file)
+    if as_json:
+        facts = {
+            "file": str(file),
+            "bytes": file.stat().st_size,
+            "order": model.order,
+            "ngrams": list(model.counts),
+        }
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(f"file: {file}\nbytes: {file.stat().st_size}\norder: {model.order}")
+    for order, count in enumerate(model.counts, 1):
+        typer.echo(f"{order}-grams: {count}")
+
+
+@app.command("perplexity")
+def perplexity_command(file: Model, texts: Texts, *, as_json: AsJson = False) -> None:
+    """Print how well a language model predicts TEXT."""
+    from asrkit.lm.model_file import load_ngram
+    from asrkit.lm.perplexity import measure_perplexity
+
+    result = measure_perplexity(load_ngram(file), texts)
+    if as_json:
+        facts = {
+            "perplexity": result.including_oov,
+            "perplexity_without_oov": result.excluding_oov,
+            "log_prob_nats": result.log_prob,
+            "sentences": result.num_sentences,
+            "tokens": result.num_tokens,
+            "oov": result.num_oov,
+        }
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(f"perplexity: {result.including_oov:.4f}")
+    typer.echo(f"perplexity without unknown words: {result.excluding_oov:.4f}")
+    typer.echo(f"sentences: {result.num_sentences}")
+    typer.echo(f"words and sentence ends: {result.num_tokens}")
+    typer.echo(f"unknown words: {result.num_oov}")
+
+
+@app.command("convert")
+def convert_command(file: Model, *, out: Out, quantize: Quantize = False) -> None:
+    """Write a language model as ARPA or as a file that is mapped into memory."""
+    from asrkit.lm.model_file import load_ngram
+
+    _check_out(out, quantize)
+    _save(out, load_ngram(file), quantize)
+
+
+def _is_arpa(out: Path) -> bool:
+    return out.suffix == ".arpa"
+
+
+def _check_out(out: Path, quantize: bool) -> None:
+    """Refuse what cannot be written before the work is done."""
+    from asrkit.errors import UsageError
+
+    if quantize and _is_arpa(out):
+        raise UsageError(f"{out}: ARPA cannot be quantized; expected another ending, such as .bin")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"{out}: no folder {out.parent}; expected one; create it")
+    if out.is_dir():
+        raise UsageError(f"{out}: a folder; expected the name of a file")
+
+
+def _save(out: Path, model: NGramModel, quantize: bool) -> None:
+    from asrkit.lm.arpa_writer import write_arpa
+    from asrkit.lm.model_file import save_ngram
+
+    if _is_arpa(out):
+        write_arpa(out, model)
+    else:
+        save_ngram(out, model, quantized=quantize)
+
+
+def _numbers(prune: str) -> list[int]:
+    from asrkit.errors import UsageError
+
+    try:
+        return [int(number) for number in prune.replace(",", " ").split()]
+    except ValueError:
+        raise UsageError(f"--prune {prune}: expected whole numbers, such as 0,0,1") from None

@@ -1,0 +1,1 @@
+"""N-gram language models: estimated from text, read from ARPA files, queried state by state."""
