@@ -32,7 +32,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory, say_in_tones: Callable) -> 
 @pytest.fixture
 def align(asrkit, model: Path, speech: Path) -> Callable:
     def run(*arguments: str | Path, folder: Path = speech):
-        return asrkit("align", *arguments, "--model", model, folder=folder)
+        return asrkit("align", "--model", model, *arguments, folder=folder)
 
     return run
 
@@ -130,6 +130,12 @@ def test_a_text_that_cannot_be_read(align) -> None:
     done = align("talk.wav", "gone.txt")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "asrkit: gone.txt: cannot be read: No such file or directory\n"
+
+
+def test_a_file_that_is_no_model(align) -> None:
+    done = align("talk.wav", "talk.txt", "--model", "talk.wav")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("asrkit: talk.wav: not a readable model file")
 
 
 def test_transcribe_writes_the_same_formats(asrkit, model: Path, speech: Path, tmp_path) -> None:

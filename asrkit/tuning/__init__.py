@@ -1,0 +1,1 @@
+"""Settings of decoding, chosen on a dev set."""

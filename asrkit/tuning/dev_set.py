@@ -1,0 +1,179 @@
+"""A dev set whose log-probabilities are computed once and decoded many times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from asrkit.data.audio_cache import AudioCache
+from asrkit.data.manifest import Utterance, read_manifest
+from asrkit.decode.hypothesis import Hypothesis
+from asrkit.decode.search import decode_batch
+from asrkit.errors import DataError, UsageError
+from asrkit.inference import load_by_length
+from asrkit.model_file import Recognizer
+from asrkit.nn.denormals import flushed_denormals
+from asrkit.progress import CountProgress
+from asrkit.score.alignment import Edit, align
+from asrkit.score.counts import ErrorCounts
+from asrkit.score.protocol import Protocol, load_protocol
+from asrkit.settings import DecodeSettings, Unit
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a dev set became under some settings."""
+
+    settings: DecodeSettings
+    hypotheses: Sequence[Hypothesis]
+    counts: ErrorCounts
+    utterance_s: float
+    """Mean CPU time of the search, without the model's."""
+
+
+class DevSet:
+    """Utterances, their transcripts and what a model makes of them.
+
+    Parameters
+    ----------
+    name
+        For the report.
+    utterances
+        With their transcripts.
+    log_probs
+        Of each utterance, (T, V), on the CPU.
+    recognizer
+        Whose settings say how errors are counted.
+    threads
+        Utterances decoded at the same time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        utterances: Sequence[Utterance],
+        log_probs: Sequence[Tensor],
+        recognizer: Recognizer,
+        threads: int,
+    ) -> None:
+        self.name = name
+        self.utterances = utterances
+        self.unit: Unit = recognizer.settings.score.unit
+        self.protocol: Protocol = load_protocol(recognizer.settings.score.protocol)
+        self._log_probs = log_probs
+        self._tokens = recognizer.tokens
+        self._frame_s = recognizer.model.frame_s
+        self._threads = threads
+        self._counts: dict[tuple[int, str], ErrorCounts] = {}
+
+    @property
+    def hours(self) -> float:
+        """How much speech there is."""
+        return sum(utterance.duration_s for utterance in self.utterances) / 3600
+
+    def decode(self, settings: DecodeSettings) -> Decoded:
+        """Decode every utterance, each by itself, and count the errors."""
+
+        def search(log_probs: Tensor) -> tuple[Hypothesis, float]:
+            start = time.thread_time()
+            (hypothesis,) = decode_batch(
+                log_probs[None],
+                torch.tensor([len(log_probs)]),
+                self._tokens,
+                self._frame_s,
+                settings,
+            )
+            return hypothesis, time.thread_time() - start
+
+        search(self._log_probs[0])  # loads and compiles what the others use
+        with ThreadPoolExecutor(self._threads) as pool:
+            found = list(pool.map(search, self._log_probs))
+        hypotheses = [hypothesis for hypothesis, _ in found]
+        counts = sum(
+            (self.count_errors(index, each.text) for index, each in enumerate(hypotheses)),
+            ErrorCounts(),
+        )
+        seconds = sum(duration for _, duration in found) / len(found)
+        return Decoded(settings, hypotheses, counts, seconds)
+
+    def count_errors(self, index: int, text: str) -> ErrorCounts:
+        """Compare what was recognised with an utterance's transcript; kept, for texts recur."""
+        key = (index, text)
+        if key not in self._counts:
+            self._counts[key] = ErrorCounts.from_edits(self._align(index, text, self.unit))
+        return self._counts[key]
+
+    def word_marks(self, hypotheses: Sequence[Hypothesis]) -> tuple[list[float], list[bool]]:
+        """Give each recognised word's probability and whether it is right.
+
+        A word is right if the tokens that the protocol makes of it are. Words of which it makes
+        nothing are left out, and so are utterances where it joins words.
+        """
+        unit: Unit = "word" if self.unit == "char" else self.unit
+        probabilities: list[float] = []
+        correct: list[bool] = []
+        for index, hypothesis in enumerate(hypotheses):
+            edits = self._align(index, hypothesis.text, unit)
+            hits = [edit.op == "hit" for edit in edits if edit.hyp is not None]
+            words = hypothesis.words
+            sizes = [len(self.protocol.apply(word.word, unit)) for word in words]
+            if sum(sizes) != len(hits):
+                continue
+            start = 0
+            for word, size in zip(words, sizes, strict=True):
+                if size:
+                    probabilities.append(word.probability)
+                    correct.append(all(hits[start : start + size]))
+                start += size
+        return probabilities, correct
+
+    def _align(self, index: int, text: str, unit: Unit) -> list[Edit]:
+        utterance = self.utterances[index]
+        reference = self.protocol.apply(utterance.text, unit, utterance.utt_id)
+        recognized = self.protocol.apply(text, unit, utterance.utt_id)
+        return align(reference, recognized, self.protocol.optional)
+
+
+def listen(
+    recognizer: Recognizer, manifest: Path, threads: int, max_batch_s: float = 120.0
+) -> DevSet:
+    """Read a dev set and let the model hear it, once.
+
+    Raises
+    ------
+    UsageError
+        If the model is not a CTC model.
+    DataError
+        If there is nothing to count errors against.
+    """
+    kind = recognizer.settings.model.kind
+    if kind != "ctc":
+        raise UsageError(
+            f'tune: model.kind = "{kind}" cannot be tuned; expected "ctc", whose beam search takes '
+            "language models"
+        )
+    utterances = read_manifest(manifest)
+    if not any(utterance.text for utterance in utterances):
+        raise DataError(
+            f"{manifest}: no transcripts in {len(utterances)} utterances; expected them as text"
+        )
+    model = recognizer.model
+    log_probs: dict[str, Tensor] = {}
+    cache = AudioCache(model.sample_rate_hz, max_bytes=0)
+    with CountProgress("listening", len(utterances)) as progress:
+        for batch in load_by_length(utterances, None, cache, max_batch_s):
+            with torch.inference_mode(), flushed_denormals():
+                outputs, out_lens = model(batch.waves, batch.wave_lens, batch.speakers)
+            for utt_id, frames, length in zip(
+                batch.utt_ids, outputs, out_lens.tolist(), strict=True
+            ):
+                log_probs[utt_id] = frames[:length].clone()
+            progress.advance(len(batch.utt_ids))
+    ordered = [log_probs[utterance.utt_id] for utterance in utterances]
+    return DevSet(manifest.name, utterances, ordered, recognizer, threads)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from asrkit.data.manifest import Utterance
+from asrkit.decode.hypothesis import Hypothesis
+from asrkit.model_file import Recognizer
+from asrkit.settings import DecodeSettings
+from asrkit.tuning.dev_set import Decoded, DevSet
+from asrkit.tuning.picture import draw_reliability, draw_surface
+from asrkit.tuning.report import Checked, TuningReport
+from asrkit.tuning.tune import Tuning, calibrate_words, tune
+from asrkit.tuning.weights import Weights
+
+
+def utterances(*texts: str) -> list[Utterance]:
+    return [Utterance(f"u{i}", Path(f"u{i}.wav"), 1.8, text) for i, text in enumerate(texts)]
+
+
+def spoken(recognizer: Recognizer, *paths: list[tuple[str, float]]) -> list[Tensor]:
+    """Log-probabilities in which each frame has a symbol with a probability, the rest blank."""
+    found = []
+    for path in paths:
+        probs = torch.full((len(path), len(recognizer.tokens)), 1e-9)
+        for t, (symbol, probability) in enumerate(path):
+            probs[t, 0] = 1 - probability
+            probs[t, recognizer.tokens.symbols.index(symbol)] = max(probability, 1e-9)
+        found.append(probs.log())
+    return found
+
+
+@pytest.fixture
+def doubtful(tone_recognizer: Recognizer) -> DevSet:
+    """Says `a`, which only the sum over alignments finds, and `b c`, of which `c` is wrong."""
+    log_probs = spoken(
+        tone_recognizer,
+        [("a", 0.4), ("a", 0.4)],
+        [("b", 0.9), (" ", 0.99), ("c", 0.8)],
+    )
+    return DevSet("dev", utterances("a", "b a"), log_probs, tone_recognizer, threads=2)
+
+
+def test_takes_the_beam_where_it_is_better(doubtful: DevSet) -> None:
+    tuning = tune(doubtful, DecodeSettings(), beam_sizes=[8, 2, 4])
+    errors = {name: row.counts.num_errors for name, row in tuning.rows.items()}
+    assert errors == {"greedy": 2, "beam": 1}
+    assert tuning.chosen == "beam"
+    assert (tuning.settings.method, tuning.settings.beam_size) == ("beam", 2)  # the smallest
+    assert tuning.surface == {}
+    assert "refused" not in TuningReport(tuning, doubtful).text()
+
+
+def test_keeps_greedy_where_nothing_is_better(tone_recognizer: Recognizer) -> None:
+    log_probs = spoken(tone_recognizer, [("a", 0.9), ("b", 0.4), ("b", 0.4)])
+    dev = DevSet("dev", utterances("a"), log_probs, tone_recognizer, threads=1)
+    tuning = tune(dev, DecodeSettings(method="beam"), beam_sizes=[4])
+    assert tuning.rows["beam"].counts.num_errors > tuning.rows["greedy"].counts.num_errors
+    assert (tuning.chosen, tuning.settings.method) == ("greedy", "greedy")
+    text = TuningReport(tuning, dev).text()
+    assert "chosen: greedy" in text
+    assert "refused: beam, 100.00 %, is not better than the greedy search, 0.00 %" in text
+
+
+class FusedDevSet(DevSet):
+    """Has a language model that is right at a weight of 0.6 and a bonus of 1, and misleads else."""
+
+    def decode(self, settings: DecodeSettings) -> Decoded:
+        if not settings.lm:
+            return super().decode(settings)
+        off = abs(settings.lm_weight - 0.6) + abs(settings.word_bonus - 1.0)
+        texts = [u.text if off < 0.15 * (i + 1) else "c" for i, u in enumerate(self.utterances)]
+        hypotheses = [Hypothesis(text, "char", (), 0.0) for text in texts]
+        counts = [self.count_errors(i, text) for i, text in enumerate(texts)]
+        return Decoded(settings, hypotheses, sum(counts[1:], counts[0]), 0.001)
+
+
+@pytest.fixture
+def fused(tone_recognizer: Recognizer) -> Tuning:
+    texts = ["a b", "b", "a", "b a b", "b b", "a a", "ab", "ba"]
+    log_probs = spoken(tone_recognizer, *[[("c", 0.9)]] * len(texts))
+    dev = FusedDevSet("dev", utterances(*texts), log_probs, tone_recognizer, threads=1)
+    return tune(dev, DecodeSettings(lm="toy.arpa"), beam_sizes=[4, 8])
+
+
+def test_finds_the_weights_of_a_language_model(fused: Tuning) -> None:
+    assert fused.chosen == "beam + LM"
+    assert fused.rows["beam + LM"].counts.num_errors == 0
+    assert abs(fused.settings.lm_weight - 0.6) + abs(fused.settings.word_bonus - 1.0) < 0.15
+    assert (fused.settings.beam_size, fused.settings.lm) == (4, "toy.arpa")
+    assert fused.rows["beam"].settings.lm == ""
+    best = Weights(fused.settings.lm_weight, fused.settings.word_bonus)
+    assert fused.surface[best] == min(fused.surface.values()) == 0
+    assert max(fused.surface.values()) > 0
+
+
+def test_fits_the_confidence_of_the_words(doubtful: DevSet) -> None:
+    decoded = doubtful.decode(DecodeSettings(method="beam", beam_size=4))
+    probabilities, correct = doubtful.word_marks(decoded.hypotheses)
+    assert correct == [True, True, False]
+    assert probabilities == pytest.approx([0.4, 0.9, 0.8])
+    fitted = calibrate_words(doubtful, decoded)
+    assert fitted is not None
+    assert fitted.calibrated != pytest.approx(list(fitted.probabilities))
+    given = calibrate_words(doubtful, decoded, temperature=2.0)
+    assert given is not None
+    assert given.temperature == 2.0
+    assert given.calibrated[1] == pytest.approx(math.sqrt(9) / (1 + math.sqrt(9)))
+
+
+def test_no_words_no_calibration(tone_recognizer: Recognizer) -> None:
+    dev = DevSet("dev", utterances("a"), spoken(tone_recognizer, []), tone_recognizer, threads=1)
+    tuning = tune(dev, DecodeSettings(), beam_sizes=[4])
+    assert tuning.calibration is None
+    assert tuning.settings.confidence_temperature == 1.0
+    assert TuningReport(tuning, dev).to_json()["dev"]["confidence"] is None
+
+
+def test_the_report_holds_all_figures(doubtful: DevSet) -> None:
+    tuning = tune(doubtful, DecodeSettings(), beam_sizes=[4])
+    check = Checked(doubtful, tuning.rows, tuning.calibration)
+    report = TuningReport(tuning, doubtful, check)
+    header, _, greedy, beam, *_ = report.text().splitlines()
+    assert header.count("WER on dev") == 2
+    assert greedy.startswith("| greedy |  | 66.67 % | 66.67 % | ")
+    assert beam.startswith("| beam | beam_size 4 | 33.33 % | 33.33 % | ")
+    assert "optimistic" in report.text()
+    record = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert record["dev"]["rows"]["beam"]["errors"] == 1
+    assert record["check"]["rows"]["greedy"]["error_rate"] == pytest.approx(2 / 3)
+    assert record["settings"]["beam_size"] == 4
+
+
+def test_a_card_has_the_last_tuning_only(doubtful: DevSet) -> None:
+    tuning = tune(doubtful, DecodeSettings(), beam_sizes=[4])
+    once = TuningReport(tuning, doubtful).extend_card("# tones\n\nLetters.\n")
+    assert once.startswith("# tones\n\nLetters.\n\n## Tuning\n\nOn dev (2 utterances, 0.00 h)")
+    assert "expected calibration error" in once
+    renamed = TuningReport(dataclasses.replace(tuning), doubtful)
+    assert renamed.extend_card(once) == once
+
+
+def test_pictures_are_drawn(tmp_path: Path, fused: Tuning, doubtful: DevSet) -> None:
+    rates = {weights: errors / 14 for weights, errors in fused.surface.items()}
+    best = Weights(fused.settings.lm_weight, fused.settings.word_bonus)
+    draw_surface(tmp_path / "surface.png", rates, best, "WER")
+    draw_surface(tmp_path / "flat.png", {best: 0.5}, best, "WER")
+    calibration = calibrate_words(doubtful, doubtful.decode(DecodeSettings(method="beam")))
+    assert calibration is not None
+    draw_reliability(tmp_path / "reliability.png", calibration)
+    for name in ("surface", "flat", "reliability"):
+        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
