@@ -22,9 +22,16 @@ from asrkit.settings import DecodeSettings
 
 
 def recognize(
-    model: AcousticModel, batch: Batch, tokens: TokenTable, settings: DecodeSettings
+    model: AcousticModel,
+    batch: Batch,
+    tokens: TokenTable,
+    settings: DecodeSettings,
+    nbest: int = 1,
 ) -> list[Hypothesis]:
-    """Recognise the utterances of a batch, in its order, where the model is."""
+    """Recognise the utterances of a batch, in its order, where the model is.
+
+    Each hypothesis has `nbest - 1` alternatives, if there are so many.
+    """
     if isinstance(model.network, NextLabelNetwork):
         raise UsageError(
             'model.kind = "next_label" recognises nothing; a transducer can start from it, by '
@@ -35,7 +42,7 @@ def recognize(
     model.eval()
     with torch.inference_mode(), flushed_denormals():
         outputs, out_lens = model(batch.waves, batch.wave_lens, batch.speakers)
-        return search(model, outputs, out_lens, tokens, settings)
+        return search(model, outputs, out_lens, tokens, settings, nbest)
 
 
 def search(
@@ -44,13 +51,14 @@ def search(
     out_lens: Tensor,
     tokens: TokenTable,
     settings: DecodeSettings,
+    nbest: int = 1,
 ) -> list[Hypothesis]:
     """Search what the model made of a batch, (N, T', ...) and (N,), by its kind."""
     if isinstance(model.network, TransducerNetwork):
         return decode_transducer_batch(
-            outputs, out_lens, model.network, tokens, model.frame_s, settings
+            outputs, out_lens, model.network, tokens, model.frame_s, settings, nbest
         )
-    return decode_batch(outputs, out_lens, tokens, model.frame_s, settings)
+    return decode_batch(outputs, out_lens, tokens, model.frame_s, settings, nbest)
 
 
 def load_by_length(

@@ -7,12 +7,15 @@ from io import TextIOWrapper
 
 import typer
 
+from asrkit.cli.align import align_command
 from asrkit.cli.data import app as data_app
+from asrkit.cli.lm import app as lm_app
 from asrkit.cli.model import app as model_app
 from asrkit.cli.recipes import recipes_command
 from asrkit.cli.score import score_command
 from asrkit.cli.train import train_command
 from asrkit.cli.transcribe import transcribe_command
+from asrkit.cli.tune import tune_command
 from asrkit.errors import EXIT_SOME_FAILED, AsrkitError
 
 app = typer.Typer(
@@ -25,10 +28,13 @@ app = typer.Typer(
 )
 app.command("train")(train_command)
 app.command("transcribe")(transcribe_command)
+app.command("align")(align_command)
 app.command("score")(score_command)
+app.command("tune")(tune_command)
 app.command("recipes")(recipes_command)
 app.add_typer(data_app, name="data")
 app.add_typer(model_app, name="model")
+app.add_typer(lm_app, name="lm")
 
 
 def main() -> None:

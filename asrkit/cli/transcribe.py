@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,7 +32,9 @@ def transcribe_command(
         Path,
         typer.Option(metavar="MODEL", exists=True, dir_okay=False, help="A trained model (.asr)."),
     ],
-    formats: Annotated[str, typer.Option("--format", help="txt, json, or both: txt,json.")] = "txt",
+    formats: Annotated[
+        str, typer.Option("--format", help="txt, json, ctm, textgrid, or several: txt,json.")
+    ] = "txt",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -47,6 +50,47 @@ def transcribe_command(
         int | None,
         typer.Option(min=1, help="Of --method beam; the model's own if not given."),
     ] = None,
+    lm: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Language model: ARPA, or what `asrkit lm build` writes.",
+        ),
+    ] = None,
+    lm_weight: Annotated[
+        float | None, typer.Option(min=0.0, help="Factor of the language model's log-probability.")
+    ] = None,
+    word_bonus: Annotated[
+        float | None, typer.Option(help="Added to the score for each word.")
+    ] = None,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="A word and its tokens a line."
+        ),
+    ] = None,
+    vocabulary: Annotated[
+        Literal["open", "closed"] | None,
+        typer.Option(help="closed: only words of the lexicon or the language model."),
+    ] = None,
+    hotwords: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Phrases to favour, `phrase` or `phrase:weight` a line.",
+        ),
+    ] = None,
+    hotword: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="A phrase to favour, or phrase:weight; repeatable."),
+    ] = None,
+    nbest: Annotated[
+        int, typer.Option(min=1, help="Hypotheses of each file; json has them as alternatives.")
+    ] = 1,
     batch_s: Annotated[
         float,
         typer.Option(min=0.0, help="Seconds of audio recognised at once: speed against memory."),
@@ -62,6 +106,8 @@ def transcribe_command(
 
     import torch
 
+    from asrkit.decode.fusion import make_fusion, place_decode_files
+    from asrkit.errors import UsageError
     from asrkit.model_file import load_recognizer
     from asrkit.nn.denormals import flushed_denormals
     from asrkit.progress import CountProgress
@@ -70,17 +116,35 @@ def transcribe_command(
 
     context.with_resource(flushed_denormals())
     writers = _choose_writers(formats, out)
+    if nbest > 1 and "json" not in writers:
+        raise UsageError(f"--nbest {nbest}: only json has room for alternatives; add --format json")
     with tempfile.TemporaryDirectory() as spool:
         sources = find_sources(inputs, Path(spool))
         if out is not None:
             check_distinct_names(sources)
+        elif "textgrid" in writers and len(sources) > 1:
+            raise UsageError(
+                "--format textgrid: one file holds one transcript; several need --out DIR"
+            )
         recognizer = load_recognizer(model)
         if torch.cuda.is_available():
             recognizer.model.cuda()
-        settings = _decode_settings(recognizer.settings.decode, method, beam_size)
+        changes = {
+            "method": method,
+            "beam_size": beam_size,
+            "lm": lm and str(lm),
+            "lm_weight": lm_weight,
+            "word_bonus": word_bonus,
+            "lexicon": lexicon and str(lexicon),
+            "vocabulary": vocabulary,
+            "hotwords": _read_hotwords(hotwords, hotword),
+        }
+        of_model = place_decode_files(recognizer.settings.decode, model.parent)
+        settings = _decode_settings(of_model, changes, nbest)
+        make_fusion(settings, recognizer.tokens)  # an error in what was named is found at once
         failures = []
         with CountProgress("transcribing", len(sources)) as progress:
-            for result in transcribe(recognizer, sources, settings, batch_s):
+            for result in transcribe(recognizer, sources, settings, batch_s, nbest):
                 progress.advance()
                 if isinstance(result, Failure):
                     failures.append(result)
@@ -102,16 +166,44 @@ def transcribe_command(
 
 
 def _decode_settings(
-    of_model: DecodeSettings, method: Literal["greedy", "beam"] | None, beam_size: int | None
+    of_model: DecodeSettings, changes: Mapping[str, Any], nbest: int
 ) -> DecodeSettings:
-    """Put what was asked for in place of the model's own."""
+    """Put what was asked for in place of the model's own; nothing asked for goes unheeded."""
+    from asrkit.decode.fusion import check_fusion
     from asrkit.errors import UsageError
 
-    changes = {"method": method, "beam_size": beam_size}
-    settings = of_model.model_copy(update={k: v for k, v in changes.items() if v is not None})
-    if beam_size is not None and settings.method == "greedy":
-        raise UsageError(f"--beam-size {beam_size}: the greedy search has none; add --method beam")
+    given = {name: value for name, value in changes.items() if value is not None}
+    settings = of_model.model_copy(update=given)
+    if settings.method == "greedy":
+        if given.get("method") == "greedy":  # the model's own are for its own search
+            off = {"lm": "", "lexicon": "", "vocabulary": "open", "word_bonus": 0.0, "hotwords": ()}
+            settings = settings.model_copy(update={**off, **given})
+        unused = [name for name in given if name != "method"] + ["nbest"] * (nbest > 1)
+        if unused:
+            option = "--" + unused[0].replace("_", "-")
+            raise UsageError(
+                f"{option} {given.get(unused[0], nbest)}: the greedy search has none; add "
+                "--method beam"
+            )
+    if "lm_weight" in given and not settings.lm:
+        raise UsageError(
+            f"--lm-weight {given['lm_weight']}: there is no language model; add --lm FILE"
+        )
+    check_fusion(settings)
     return settings
+
+
+def _read_hotwords(path: Path | None, phrases: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Collect hotwords of a file and of the command line; None if neither was given."""
+    from asrkit.errors import UsageError
+
+    if path is None and not phrases:
+        return None
+    try:
+        lines = path.read_text("utf-8").splitlines() if path is not None else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as hotwords: {error}") from error
+    return tuple(line.strip() for line in lines if line.strip()) + tuple(phrases or ())
 
 
 def _choose_writers(formats: str, out: Path | None) -> dict[str, Writer]:
@@ -138,9 +230,11 @@ def _print(transcript: Transcript, is_one_of_many: bool, writers: dict[str, Writ
 
 def _write_files(out: Path, transcript: Transcript, writers: dict[str, Writer]) -> None:
     from asrkit.files import write_atomically
+    from asrkit.transcribe.writers import suffix_of
 
     for name, write in writers.items():
-        path = out / transcript.source.name.with_name(f"{transcript.source.name.name}.{name}")
+        file_name = f"{transcript.source.name.name}.{suffix_of(name)}"
+        path = out / transcript.source.name.with_name(file_name)
         path.parent.mkdir(parents=True, exist_ok=True)
         # What is not UTF-8 in a file name are lone surrogates; JSON escapes them as Python does.
         write_atomically(path, write(transcript).encode("utf-8", "backslashreplace"))

@@ -48,13 +48,23 @@ class TimedWord:
 
 
 @dataclass(frozen=True, slots=True)
+class WordSpan:
+    """A word that was read from tokens: those from `first` to before `stop`."""
+
+    word: str
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hypothesis:
     """One decoded utterance.
 
     Attributes
     ----------
     text : str
-        What the tokens spell, by the token table; "" if nothing was emitted.
+        What the tokens spell, by the token table, or the words read by a lexicon; "" if nothing
+        was emitted.
     unit : {"char", "phone"}
         What a token is, and so how tokens make words.
     tokens : tuple of TimedToken
@@ -63,16 +73,39 @@ class Hypothesis:
         Nats. From the beam search the log-probability of the labelling, summed over the alignments
         that the beam kept (all of them, if it pruned nothing); from the greedy search that of the
         best path alone. The two are not comparable.
+    score : float or None
+        What the search with a language model, lexicon or hotwords ranked it by: `log_prob` and what
+        they add. None if there were none.
+    lm_log_prob : float or None
+        Nats; of the words and the end of the sentence, not weighted.
+    read : tuple of WordSpan or None
+        The words that a lexicon gave; None if the tokens tell the words.
+    alternatives : tuple of Hypothesis
+        The next best, best first, if they were asked for.
     """
 
     text: str
     unit: Literal["char", "phone"]
     tokens: tuple[TimedToken, ...]
     log_prob: float
+    score: float | None = None
+    lm_log_prob: float | None = None
+    read: tuple[WordSpan, ...] | None = None
+    alternatives: tuple[Hypothesis, ...] = ()
 
     @property
     def words(self) -> tuple[TimedWord, ...]:
-        """Characters between spaces, or for `unit = "phone"` each token."""
+        """Words read by a lexicon; else characters between spaces, or each token, a phone."""
+        if self.read is not None:
+            return tuple(
+                TimedWord(
+                    word=span.word,
+                    start_s=self.tokens[span.first].start_s,
+                    end_s=self.tokens[span.stop - 1].end_s,
+                    probability=min(t.probability for t in self.tokens[span.first : span.stop]),
+                )
+                for span in self.read
+            )
         if self.unit == "phone":
             groups = [[token] for token in self.tokens]
         else:
@@ -91,8 +124,8 @@ class Hypothesis:
     @classmethod
     def from_path(
         cls,
-        path: NDArray[np.int64],
-        log_probs: NDArray[np.float64],
+        path: NDArray[np.integer],
+        log_probs: NDArray[np.floating],
         tokens: TokenTable,
         frame_s: float,
         log_prob: float,
@@ -111,29 +144,31 @@ class Hypothesis:
             Kept as it is.
         """
         bounds = np.flatnonzero(np.diff(path, prepend=-1, append=-1)).tolist()
+        on_path = log_probs[np.arange(len(path)), path].astype(np.float64)
+        peaks = np.exp(np.maximum.reduceat(on_path, bounds[:-1])).tolist() if len(path) else []
         runs = [
-            (int(path[start]), start, end)
-            for start, end in pairwise(bounds)
+            (int(path[start]), start, end, peak)
+            for (start, end), peak in zip(pairwise(bounds), peaks, strict=True)
             if path[start] != tokens.blank_id
         ]
         return cls(
-            text=tokens.decode([token for token, _, _ in runs]),
+            text=tokens.decode([token for token, *_ in runs]),
             unit=tokens.unit,
             tokens=tuple(
                 TimedToken(
                     token=tokens.symbols[token],
                     start_s=start * frame_s,
                     end_s=end * frame_s,
-                    probability=float(np.exp(log_probs[start:end, token].max())),
+                    probability=peak,
                 )
-                for token, start, end in runs
+                for token, start, end, peak in runs
             ),
             log_prob=log_prob,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Give the attributes as JSON values; `from_json` restores them exactly."""
-        record: dict[str, Any] = _SCHEMA.dump_python(self, mode="json")
+        record: dict[str, Any] = _SCHEMA.dump_python(self, mode="json", exclude_defaults=True)
         return record
 
     @classmethod

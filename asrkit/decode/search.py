@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam import beam_search
+from asrkit.decode.beam_fused import fused_beam_search
+from asrkit.decode.confidence import calibrate
+from asrkit.decode.fusion import make_fusion
 from asrkit.decode.greedy import greedy_search
 from asrkit.decode.hypothesis import Hypothesis
 from asrkit.decode.transducer import Transducer, greedy_transducer_search
 from asrkit.decode.transducer_beam import beam_transducer_search
-from asrkit.errors import DataError
+from asrkit.errors import DataError, UsageError
 from asrkit.settings import DecodeSettings
 
 
@@ -22,6 +30,7 @@ def decode_batch(
     tokens: TokenTable,
     frame_s: float,
     settings: DecodeSettings,
+    nbest: int = 1,
 ) -> list[Hypothesis]:
     """Decode each utterance by itself: its hypothesis depends on its own valid frames only.
 
@@ -36,26 +45,68 @@ def decode_batch(
     frame_s : float
         Seconds from one frame to the next: the feature shift times the model's subsampling.
     settings : DecodeSettings
+    nbest : int
+        Hypotheses of each utterance: the best has the others as its alternatives.
 
     Returns
     -------
     list of Hypothesis
-        N of them, in the order of the batch.
+        N of them, in the order of the batch. The beam search takes as many utterances at once as
+        torch has threads.
 
     Raises
     ------
     DataError
         If a valid frame holds NaN or no possible token at all.
+    AsrkitError
+        If a language model, lexicon or hotword of the settings cannot be used.
     """
-    hypotheses = []
-    for frames in _valid_frames(log_probs.cpu(), out_lens):
-        if settings.method == "greedy":
-            hypotheses.append(greedy_search(frames, tokens, frame_s))
-        else:
-            hypotheses += beam_search(
-                frames, tokens, frame_s, settings.beam_size, settings.token_min_log_prob
-            )
-    return hypotheses
+    if settings.method == "greedy":
+        search = partial(greedy_search, tokens=tokens, frame_s=frame_s)
+    else:
+        search = partial(
+            _beam_search, tokens=tokens, frame_s=frame_s, settings=settings, nbest=nbest
+        )
+    utterances = list(_valid_frames(log_probs.cpu(), out_lens))
+    num_threads = min(len(utterances), torch.get_num_threads())
+    if num_threads <= 1:
+        hypotheses = [search(frames) for frames in utterances]
+    else:
+        with ThreadPoolExecutor(num_threads) as pool:
+            hypotheses = list(pool.map(search, utterances))
+    return [_calibrated(each, settings.confidence_temperature) for each in hypotheses]
+
+
+def _beam_search(
+    frames: Tensor, tokens: TokenTable, frame_s: float, settings: DecodeSettings, nbest: int
+) -> Hypothesis:
+    """Give the best hypothesis, with the others as its alternatives."""
+    fusion = make_fusion(settings, tokens)
+    limits: dict[str, Any] = {
+        "beam_size": settings.beam_size,
+        "token_min_log_prob": settings.token_min_log_prob,
+        "max_frame_tokens": settings.max_frame_tokens,
+        "blank_skip_prob": settings.blank_skip_prob,
+    }
+    if fusion is None:
+        found = beam_search(frames, tokens, frame_s, nbest=nbest, **limits)
+    else:
+        found = fused_beam_search(frames, tokens, frame_s, fusion, nbest=nbest, **limits)
+    return replace(found[0], alternatives=tuple(found[1:])) if len(found) > 1 else found[0]
+
+
+def _calibrated(hypothesis: Hypothesis, temperature: float) -> Hypothesis:
+    """Calibrate the tokens' probabilities, and by that the words', each its least sure token's."""
+    if temperature == 1:
+        return hypothesis
+    return replace(
+        hypothesis,
+        tokens=tuple(
+            replace(token, probability=calibrate(token.probability, temperature))
+            for token in hypothesis.tokens
+        ),
+        alternatives=tuple(_calibrated(each, temperature) for each in hypothesis.alternatives),
+    )
 
 
 def decode_transducer_batch(
@@ -65,6 +116,7 @@ def decode_transducer_batch(
     tokens: TokenTable,
     frame_s: float,
     settings: DecodeSettings,
+    nbest: int = 1,
 ) -> list[Hypothesis]:
     """Decode as `decode_batch` does, from what a transducer's joint layer hears of each frame.
 
@@ -74,21 +126,35 @@ def decode_transducer_batch(
         On the device of the transducer.
     transducer : Transducer
         Asked for the rest.
+
+    Raises
+    ------
+    UsageError
+        If the settings ask for what only the search of CTC has.
     """
+    if settings.method == "beam" and (
+        settings.lm or settings.lexicon or settings.hotwords or settings.word_bonus
+    ):
+        raise UsageError(
+            "decode: a transducer's search has no language model, lexicon, word bonus or hotwords; "
+            "expected none of them; leave them out, or take a model trained by CTC"
+        )
     hypotheses = []
     for frames in _valid_frames(from_frames, out_lens):
         if settings.method == "greedy":
             hypotheses.append(greedy_transducer_search(frames, transducer, tokens, frame_s))
         else:
-            hypotheses += beam_transducer_search(
+            best, *others = beam_transducer_search(
                 frames,
                 transducer,
                 tokens,
                 frame_s,
                 settings.beam_size,
                 settings.token_min_log_prob,
+                nbest,
             )
-    return hypotheses
+            hypotheses.append(replace(best, alternatives=tuple(others)) if others else best)
+    return [_calibrated(each, settings.confidence_temperature) for each in hypotheses]
 
 
 def _valid_frames(outputs: Tensor, out_lens: Tensor) -> Iterator[Tensor]:

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asrkit.data.tokens import TokenTable
-from asrkit.decode.beam import ROOT, PrefixTree
 from asrkit.decode.hypothesis import Hypothesis
+from asrkit.decode.prefix_tree import ROOT, PrefixTree
 from asrkit.decode.transducer import (
     BLANK,
     MAX_LABELS_PER_FRAME,

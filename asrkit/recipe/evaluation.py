@@ -13,6 +13,7 @@ from asrkit.data.audio_cache import AudioCache
 from asrkit.data.dataset import Batch
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
+from asrkit.decode.fusion import check_fusion
 from asrkit.files import write_atomically
 from asrkit.inference import load_by_length, recognize, search
 from asrkit.nn.model import AcousticModel
@@ -108,7 +109,14 @@ def decode_split(
     tokens: TokenTable,
     settings: Settings,
 ) -> None:
-    """Write one hypothesis a line, in the order of the utterances, as JSON with its `utt_id`."""
+    """Write one hypothesis a line, in the order of the utterances, as JSON with its `utt_id`.
+
+    Raises
+    ------
+    UsageError
+        If settings of `[decode]` do not go together.
+    """
+    check_fusion(settings.decode)
     lines: dict[str, str] = {}
     with CountProgress(f"decoding {path.stem}", len(utterances)) as progress:
         cache = AudioCache(model.sample_rate_hz, max_bytes=0)

@@ -10,6 +10,7 @@ import torch
 
 from asrkit.data.manifest import read_manifest
 from asrkit.data.tokens import TokenTable
+from asrkit.decode.fusion import place_decode_files
 from asrkit.errors import UsageError
 from asrkit.files import write_atomically
 from asrkit.model_file import Recognizer, save_recognizer
@@ -93,9 +94,11 @@ class RecipeRun:
         """Decode every split of `decode.splits` that the corpus has."""
         tokens = self._tokens()
         model = self._trained_model(tokens).to(self.world.device)
+        decode = place_decode_files(self.settings.decode, self.recipe_toml.parent)
+        settings = self.settings.model_copy(update={"decode": decode})
         for split in self._splits():
             utterances = read_manifest(self.run.manifest(split))
-            decode_split(self.run.hypotheses(split), model, utterances, tokens, self.settings)
+            decode_split(self.run.hypotheses(split), model, utterances, tokens, settings)
 
     def score(self) -> dict[str, ScoreReport]:
         """Score what was decoded; reports by split."""

@@ -15,7 +15,7 @@ from asrkit.score.listing import list_ids
 from asrkit.score.protocol import Protocol
 from asrkit.settings import Unit
 
-_RATE_NAMES = {"word": "WER", "char": "CER", "phone": "PER"}
+RATE_NAMES = {"word": "WER", "char": "CER", "phone": "PER"}
 _OP_LETTERS = {"hit": "", "sub": "S", "del": "D", "ins": "I", "forgiven": "(D)"}
 
 
@@ -68,7 +68,7 @@ class ScoreReport:
     @property
     def rate_name(self) -> str:
         """WER, CER or PER."""
-        return _RATE_NAMES[self.unit]
+        return RATE_NAMES[self.unit]
 
     def to_json(self, alignments: bool = False) -> str:
         """Write everything as one JSON object; `alignments` adds `[op, ref, hyp]` triples.

@@ -37,7 +37,11 @@ class Failure:
 
 
 def transcribe(
-    recognizer: Recognizer, sources: Sequence[Source], settings: DecodeSettings, max_batch_s: float
+    recognizer: Recognizer,
+    sources: Sequence[Source],
+    settings: DecodeSettings,
+    max_batch_s: float,
+    nbest: int = 1,
 ) -> Iterator[Transcript | Failure]:
     """Transcribe every source, one result each, in order.
 
@@ -52,6 +56,8 @@ def transcribe(
     max_batch_s
         A batch holds at most this many seconds, padding included, or one file. It changes speed
         and memory, never a result.
+    nbest
+        Hypotheses of each source: the best has the others as its alternatives.
     """
     waiting: list[tuple[Source, Audio | AudioError]] = []
     longest_s, num_audios = 0.0, 0
@@ -60,11 +66,11 @@ def transcribe(
         if isinstance(audio, Audio):
             duration_s = _duration_s(audio)
             if num_audios and (num_audios + 1) * max(longest_s, duration_s) > max_batch_s:
-                yield from _transcribe_batch(recognizer, waiting, settings)
+                yield from _transcribe_batch(recognizer, waiting, settings, nbest)
                 waiting, longest_s, num_audios = [], 0.0, 0
             longest_s, num_audios = max(longest_s, duration_s), num_audios + 1
         waiting.append((source, audio))
-    yield from _transcribe_batch(recognizer, waiting, settings)
+    yield from _transcribe_batch(recognizer, waiting, settings, nbest)
 
 
 def _read(path: Path, sample_rate_hz: int) -> Audio | AudioError:
@@ -78,9 +84,10 @@ def _transcribe_batch(
     recognizer: Recognizer,
     items: Sequence[tuple[Source, Audio | AudioError]],
     settings: DecodeSettings,
+    nbest: int,
 ) -> Iterator[Transcript | Failure]:
     audios = [(source, audio) for source, audio in items if isinstance(audio, Audio)]
-    hypotheses = iter(_recognize(recognizer, audios, settings) if audios else ())
+    hypotheses = iter(_recognize(recognizer, audios, settings, nbest) if audios else ())
     for source, audio in items:
         if isinstance(audio, AudioError):
             # It opens with the path, which for standard input is that of a temporary copy.
@@ -94,7 +101,10 @@ def _transcribe_batch(
 
 
 def _recognize(
-    recognizer: Recognizer, audios: Sequence[tuple[Source, Audio]], settings: DecodeSettings
+    recognizer: Recognizer,
+    audios: Sequence[tuple[Source, Audio]],
+    settings: DecodeSettings,
+    nbest: int,
 ) -> list[Hypothesis | DataError]:
     """Recognise a batch; if that fails, one by one, to tell the bad file from the others."""
     utterances = [
@@ -102,11 +112,11 @@ def _recognize(
     ]
     batch = collate(utterances, [audio for _, audio in audios], None)
     try:
-        return [*recognize(recognizer.model, batch, recognizer.tokens, settings)]
+        return [*recognize(recognizer.model, batch, recognizer.tokens, settings, nbest)]
     except DataError as error:
         if len(audios) == 1:
             return [error]
-    return [result for item in audios for result in _recognize(recognizer, [item], settings)]
+    return [result for item in audios for result in _recognize(recognizer, [item], settings, nbest)]
 
 
 def _duration_s(audio: Audio) -> float:

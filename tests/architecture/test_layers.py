@@ -14,15 +14,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # What each part of asrkit may import of asrkit, itself apart.
 SETTINGS = {"settings", "settings_types", "lab_settings"}
-CORE = SETTINGS | {"errors", "config", "bundled", "files", "progress"}
+CORE = SETTINGS | {"errors", "config", "bundled", "files", "progress", "compiled"}
 TRAINING = {"data", "features", "nn", "ctc", "train"}
-LAYERS = CORE | TRAINING | {"decode", "score"}
+LAYERS = CORE | TRAINING | {"lm", "decode", "score"}
 MAY_IMPORT = {
     "errors": set(),
     "settings_types": set(),
     "lab_settings": {"settings_types"},
     "settings": {"settings_types", "lab_settings"},
     "bundled": set(),
+    "compiled": set(),
     "files": set(),
     "progress": set(),
     "config": SETTINGS | {"errors", "bundled"},
@@ -32,19 +33,21 @@ MAY_IMPORT = {
     "ctc": CORE | {"data", "features"},
     "train": CORE | TRAINING,
     "lab": CORE | {"nn", "train.optimizer", "train.seeding"},
-    "decode": CORE | {"data.tokens"},
+    "lm": CORE | {"data"},
+    "decode": CORE | {"data.tokens", "lm"},
     "score": CORE | {"data.manifest"},
     "model_file": LAYERS,
     "inference": LAYERS,
     "recipe": LAYERS | {"model_file", "inference"},
+    "tuning": LAYERS | {"model_file", "inference"},
     "transcribe": LAYERS | {"model_file", "inference"},
-    "cli": LAYERS | {"lab", "model_file", "inference", "recipe", "transcribe"},
+    "cli": LAYERS | {"lab", "model_file", "inference", "recipe", "transcribe", "tuning"},
     "__main__": {"cli"},
 }
 A_RECIPE_MAY_IMPORT = {"data", "errors", "settings"}
 
 WITHOUT_TORCH = {
-    *("asrkit.errors", "asrkit.settings", "asrkit.config", "asrkit.score"),
+    *("asrkit.errors", "asrkit.settings", "asrkit.config", "asrkit.score", "asrkit.lm"),
     *("asrkit.cli", "asrkit.__main__"),
     *("asrkit.data.manifest", "asrkit.data.audio", "asrkit.data.tokens", "asrkit.data.batching"),
     *("asrkit.data.validate", "asrkit.data.kaldi", "asrkit.data.table", "asrkit.data.corpus"),

@@ -36,7 +36,18 @@ PROOFS = {
     "transcribe --out": "e2e/test_cli_transcribe.py::test_out_mirrors_the_folder",
     "transcribe --method": "e2e/test_cli_transcribe.py::test_method_and_beam_size",
     "transcribe --beam-size": "e2e/test_cli_transcribe.py::test_method_and_beam_size",
+    "transcribe --lm": "e2e/test_cli_transcribe.py::test_lm",
+    "transcribe --lm-weight": "e2e/test_cli_transcribe.py::test_lm",
+    "transcribe --word-bonus": "e2e/test_cli_transcribe.py::test_lm",
+    "transcribe --lexicon": "e2e/test_cli_transcribe.py::test_vocabulary_and_lexicon",
+    "transcribe --vocabulary": "e2e/test_cli_transcribe.py::test_vocabulary_and_lexicon",
+    "transcribe --hotwords": "e2e/test_cli_transcribe.py::test_hotwords",
+    "transcribe --hotword": "e2e/test_cli_transcribe.py::test_hotwords",
+    "transcribe --nbest": "e2e/test_cli_transcribe.py::test_nbest",
     "transcribe --batch-s": "e2e/test_cli_transcribe.py::test_batch_s_limits_a_batch",
+    "align --model": "e2e/test_cli_align.py::test_a_file_that_is_no_model",
+    "align --format": "e2e/test_cli_align.py::test_ctm_and_textgrid",
+    "align --out": "e2e/test_cli_align.py::test_a_manifest_into_a_folder",
     "score --unit": "unit/score/test_score_command.py::test_unit",
     "score --protocol": "unit/score/test_score_command.py::test_protocol",
     "score --alignments": "unit/score/test_score_command.py::test_alignments",
@@ -45,6 +56,18 @@ PROOFS = {
     "data validate --tokens": "unit/data/test_cli.py::test_tokens",
     "data validate --unit": "unit/data/test_cli.py::test_unit",
     "model info --json": "e2e/test_cli.py::test_model_info_as_json",
+    "lm build --out": "e2e/test_cli_lm.py::test_out_is_arpa_by_its_name",
+    "lm build --order": "e2e/test_cli_lm.py::test_order",
+    "lm build --prune": "e2e/test_cli_lm.py::test_prune",
+    "lm build --entropy-prune": "e2e/test_cli_lm.py::test_entropy_prune",
+    "lm build --max-words": "e2e/test_cli_lm.py::test_max_words",
+    "lm build --vocab": "e2e/test_cli_lm.py::test_vocab",
+    "lm build --discount-fallback": "e2e/test_cli_lm.py::test_discount_fallback",
+    "lm build --quantize": "e2e/test_cli_lm.py::test_quantize",
+    "lm info --json": "e2e/test_cli_lm.py::test_build_info_and_perplexity",
+    "lm perplexity --json": "e2e/test_cli_lm.py::test_build_info_and_perplexity",
+    "lm convert --out": "e2e/test_cli_lm.py::test_convert",
+    "lm convert --quantize": "e2e/test_cli_lm.py::test_convert",
 }
 
 
@@ -91,7 +114,8 @@ def test_every_command_has_help(name: str) -> None:
     assert done.stdout.startswith(f"Usage: asrkit {name}".rstrip())
     for parameter in COMMANDS[name].params:
         assert parameter.help
-    words = {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
+    # A short name of an option stands before or after the long one.
+    words = {word.rstrip(",") for line in done.stdout.splitlines() for word in line.split()[:2]}
     assert {*options_of(name), *getattr(COMMANDS[name], "commands", {})} <= words
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +125,76 @@ def test_method_and_beam_size(transcribe) -> None:
     refused = transcribe("talk.wav", "--beam-size", "4")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "--beam-size 4: the greedy search has none; add --method beam" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a language model that knows `a`, `ab` and `bb`, and a lexicon of `abb`."""
+    folder = tmp_path_factory.mktemp("language")
+    unigrams = "-1\t<unk>\n-9\t<s>\n-1\t</s>\n-1\ta\n-1\tab\n-1\tbb\n"
+    (folder / "lm.arpa").write_text(f"\\data\\\nngram 1=6\n\n\\1-grams:\n{unigrams}\n\\end\\\n")
+    (folder / "lexicon.txt").write_text("abb a b b\nAB a b\n")
+    (folder / "hotwords.txt").write_text("cab:300\n\n")
+    return folder
+
+
+def test_lm(transcribe, language: Path) -> None:
+    def scores(*options: str | Path) -> tuple[float, float]:
+        done = transcribe("talk.wav", "--format", "json", "--method", "beam", *options)
+        found = json.loads(done.stdout)
+        return found["score"], found["lm_log_prob"]
+
+    lm = ("--lm", language / "lm.arpa")
+    score, lm_log_prob = scores(*lm)
+    assert lm_log_prob == pytest.approx(3 * np.log(0.1), abs=1e-4)  # ab, an unknown word, the end
+    heavier, _ = scores(*lm, "--lm-weight", "0.51")
+    assert heavier == pytest.approx(score + 0.01 * lm_log_prob, abs=1e-4)
+    richer, _ = scores(*lm, "--word-bonus", "0.1")
+    assert richer == pytest.approx(score + 0.2, abs=1e-2)
+    for options, message in [
+        (["--lm", language / "lm.arpa"], "--lm .*: the greedy search has none; add --method beam"),
+        (["--method", "beam", "--lm-weight", "1"], "--lm-weight 1.0: there is no language model"),
+    ]:
+        refused = transcribe("talk.wav", *options)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert re.search(message, refused.stderr)
+
+
+def test_vocabulary_and_lexicon(transcribe, language: Path) -> None:
+    closed = ("--method", "beam", "--beam-size", "200", "--vocabulary", "closed")
+    words = transcribe("talk.wav", *closed, "--lm", language / "lm.arpa").stdout.split()
+    assert words[0] == "ab"
+    assert set(words) <= {"a", "ab", "bb"}
+    written = transcribe("talk.wav", *closed, "--lexicon", language / "lexicon.txt").stdout
+    assert set(written.split()) <= {"AB", "abb"}
+    refused = transcribe("talk.wav", *closed)
+    assert refused.returncode == 2
+    assert "nothing tells the words" in refused.stderr
+
+
+def test_hotwords(transcribe, language: Path) -> None:
+    plain = transcribe("talk.wav", "--method", "beam")
+    empty = language / "none.txt"
+    empty.write_text("")
+    assert transcribe("talk.wav", "--method", "beam", "--hotwords", empty).stdout == plain.stdout
+    of_file = transcribe("talk.wav", "--method", "beam", "--hotwords", language / "hotwords.txt")
+    assert "cab" in of_file.stdout
+    assert "cab" not in plain.stdout
+    named = transcribe("talk.wav", "--method", "beam", "--hotword", "cab:300")
+    assert named.stdout == of_file.stdout
+    refused = transcribe("talk.wav", "--method", "beam", "--hotword", "xyz")
+    assert refused.returncode == 2
+    assert "cannot spell 'xyz'" in refused.stderr
+
+
+def test_nbest(transcribe) -> None:
+    done = transcribe("talk.wav", "--method", "beam", "--format", "json", "--nbest", "3")
+    best = json.loads(done.stdout)
+    assert best["text"] == "ab ca"
+    assert len(best["alternatives"]) == 2
+    assert best["log_prob"] > best["alternatives"][0]["log_prob"]
+    for options in (["--format", "json"], ["--method", "beam"]):
+        assert transcribe("talk.wav", "--nbest", "3", *options).returncode == 2
 
 
 def test_batch_s_changes_nothing_but_speed(transcribe) -> None:

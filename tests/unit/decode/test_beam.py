@@ -3,21 +3,28 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import groupby, product
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
 from asrkit.ctc.loss import ctc_nll
 from asrkit.data.tokens import TokenTable
-from asrkit.decode.beam import PrefixTree, beam_search
+from asrkit.decode.beam import beam_search, search_prefixes
 from asrkit.decode.greedy import greedy_search
 from asrkit.decode.hypothesis import Hypothesis
+from asrkit.decode.prefix_tree import ROOT, PrefixTree
+from asrkit.errors import DataError
 
 MakeTable = Callable[[int], TokenTable]
+
+BLANK = 0
 
 
 def random_log_probs(num_frames: int, vocab_size: int, seed: int) -> Tensor:
@@ -34,6 +41,97 @@ def every_path(log_probs: Tensor) -> dict[tuple[int, ...], list[tuple[float, tup
         score = math.fsum(float(log_probs[t, token]) for t, token in enumerate(path))
         paths[labels].append((score, path))
     return paths
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """K prefixes, best first, with the log-probability of their alignments by how those end."""
+
+    nodes: list[int]
+    in_blank: NDArray[np.float64]
+    in_token: NDArray[np.float64]
+
+    @property
+    def log_probs(self) -> NDArray[np.float64]:
+        """Log-probability of each prefix, shape (K,)."""
+        total: NDArray[np.float64] = np.logaddexp(self.in_blank, self.in_token)
+        return total
+
+
+def _advance(
+    beam: Beam,
+    tree: PrefixTree,
+    frame: NDArray[np.float64],
+    beam_size: int,
+    token_min_log_prob: float,
+    allowed: NDArray[np.bool_],
+) -> Beam:
+    """Account for one frame of log-probabilities, shape (V,), and keep the best prefixes."""
+    num_prefixes, vocab_size = len(beam.nodes), len(frame)
+    last = np.array([tree.last_tokens[node] for node in beam.nodes])
+    total = beam.log_probs
+
+    # The prefix stays what it is: by a blank, or by its last token going on (never at the root).
+    in_blank = total + frame[BLANK]
+    in_token = beam.in_token + frame[last]
+
+    # It grows by a token, by its own last one only after a blank: (K, V).
+    is_last = last[:, None] == np.arange(vocab_size)
+    grown = np.where(is_last, beam.in_blank[:, None], total[:, None]) + frame
+
+    # A prefix may grow into one that the beam holds already: these are one and the same.
+    row_of = {node: row for row, node in enumerate(beam.nodes)}
+    parents = np.array([row_of.get(tree.parents[node], -1) for node in beam.nodes])
+    held = np.flatnonzero(parents >= 0)
+    grown_to_held = (parents[held], last[held])
+    in_token[held] = np.logaddexp(in_token[held], grown[grown_to_held])
+    grown[grown_to_held] = -np.inf
+
+    # The likeliest token is never pruned, or a low beam_size and a high limit could end the search.
+    grown[:, frame < min(token_min_log_prob, frame.max())] = -np.inf
+    grown[:, ~allowed] = -np.inf
+    grown[:, BLANK] = -np.inf
+
+    scores = np.concatenate([np.logaddexp(in_blank, in_token), grown.ravel()])
+    possible = np.flatnonzero(scores > -np.inf)
+    kept = possible[np.argsort(-scores[possible], kind="stable")[:beam_size]]
+    stays = kept < num_prefixes
+    rows = np.where(stays, kept, (kept - num_prefixes) // vocab_size)
+    grown_by = (kept - num_prefixes) % vocab_size
+    nodes = [
+        beam.nodes[row] if stay else tree.child(beam.nodes[row], token)
+        for row, token, stay in zip(rows.tolist(), grown_by.tolist(), stays.tolist(), strict=True)
+    ]
+    return Beam(
+        nodes,
+        in_blank=np.where(stays, in_blank[rows], -np.inf),
+        in_token=np.where(stays, in_token[rows], scores[kept]),
+    )
+
+
+def literal_search(
+    frames: NDArray[np.float64],
+    beam_size: int,
+    token_min_log_prob: float = -np.inf,
+    max_frame_tokens: int = 0,
+    blank_skip_prob: float = 1.0,
+) -> list[tuple[list[int], float]]:
+    """Labellings of the beam and their log-probabilities, best first."""
+    tree = PrefixTree()
+    beam = Beam([ROOT], in_blank=np.zeros(1), in_token=np.full(1, -np.inf))
+    for frame in frames:
+        if frame[BLANK] > np.log(blank_skip_prob):
+            total = beam.log_probs
+            beam = Beam(beam.nodes, total + frame[BLANK], np.full(len(total), -np.inf))
+            continue
+        allowed = np.full(len(frame), True)
+        if max_frame_tokens:
+            likeliest = 1 + np.argsort(-frame[1:], kind="stable")[:max_frame_tokens]
+            allowed[:] = False
+            allowed[likeliest] = True
+        beam = _advance(beam, tree, frame, beam_size, token_min_log_prob, allowed)
+    found = zip([tree.labels(node) for node in beam.nodes], beam.log_probs.tolist(), strict=True)
+    return sorted(found, key=lambda each: (-each[1], each[0]))
 
 
 def labels_of(hypothesis: Hypothesis, tokens: TokenTable) -> tuple[int, ...]:
@@ -178,3 +276,103 @@ def test_a_wide_beam_is_fast_enough(phone_table: MakeTable) -> None:
     started = perf_counter()
     beam_search(log_probs, phone_table(62), 0.01, 100, -12.0, nbest=10)
     assert perf_counter() - started < 10  # about 0.2 s on a desktop; leave room for slow machines
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    num_frames=st.integers(0, 40),
+    vocab_size=st.integers(2, 70),
+    seed=st.integers(0, 9999),
+    peak=st.sampled_from([0.0, 4.0, 9.0]),
+    beam_size=st.integers(1, 25),
+    token_min_log_prob=st.sampled_from([-math.inf, -12.0, -4.0, -0.5]),
+    max_frame_tokens=st.sampled_from([0, 1, 3]),
+    blank_skip_prob=st.sampled_from([1.0, 0.9, 0.5]),
+)
+def test_it_equals_the_search_as_it_is_written_down(
+    num_frames: int,
+    vocab_size: int,
+    seed: int,
+    peak: float,
+    beam_size: int,
+    token_min_log_prob: float,
+    max_frame_tokens: int,
+    blank_skip_prob: float,
+) -> None:
+    frames = random_log_probs(num_frames, vocab_size, seed).numpy()
+    generator = np.random.default_rng(seed)
+    peaks = np.where(generator.random(num_frames) < 0.7, 0, generator.integers(vocab_size))
+    frames[np.arange(num_frames), peaks] += peak
+    frames -= np.logaddexp.reduce(frames, axis=1, keepdims=True)
+    limits = (beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob)
+    found = search_prefixes(frames, *limits, nbest=beam_size)
+    expected = literal_search(frames, *limits)
+    assert [labels.tolist() for labels, _ in found] == [labels for labels, _ in expected]
+    assert [p for _, p in found] == pytest.approx([p for _, p in expected], abs=1e-9)
+
+
+def test_a_wider_beam_finds_no_less_until_it_holds_everything() -> None:
+    frames = random_log_probs(6, 4, seed=4).numpy()
+    best = [search_prefixes(frames, size, -math.inf)[0][1] for size in (1, 2, 4, 8, 64, 4000)]
+    exact = max(
+        math.log(math.fsum(math.exp(score) for score, _ in paths))
+        for paths in every_path(torch.from_numpy(frames)).values()
+    )
+    assert best == sorted(best)
+    assert best[-1] == pytest.approx(exact)
+
+
+def test_a_skipped_run_of_frames_still_separates_equal_tokens(chars: TokenTable) -> None:
+    blank = [0.96, 0.01, 0.01, 0.01, 0.01]
+    peak = [0.04, 0.01, 0.93, 0.01, 0.01]
+    log_probs = torch.tensor([peak, blank, blank, peak]).log()
+    skipping = beam_search(log_probs, chars, 0.01, 8, -12.0, blank_skip_prob=0.95)
+    assert skipping[0].text == "aa"
+    assert skipping[0].log_prob < beam_search(log_probs, chars, 0.01, 8, -12.0)[0].log_prob
+
+
+def test_only_the_likeliest_tokens_of_a_frame_extend_a_prefix(chars: TokenTable) -> None:
+    log_probs = torch.tensor([[0.5, 0.02, 0.3, 0.15, 0.03]]).log()
+    found = beam_search(log_probs, chars, 0.01, 8, -12.0, nbest=8, max_frame_tokens=2)
+    assert [hypothesis.text for hypothesis in found] == ["", "a", "b"]
+
+
+def test_single_precision_is_searched_as_it_is() -> None:
+    single = random_log_probs(50, 12, seed=2).float()
+    in_double = search_prefixes(single.double().numpy(), 10, -12.0, nbest=10)
+    for (labels, log_prob), (expected, of_it) in zip(
+        search_prefixes(single.numpy(), 10, -12.0, nbest=10), in_double, strict=True
+    ):
+        assert labels.tolist() == expected.tolist()
+        assert log_prob == pytest.approx(of_it, abs=1e-12)
+
+
+def test_many_frames_neither_underflow_nor_forget(chars: TokenTable) -> None:
+    frames = random_log_probs(40, 5, seed=1).repeat(100, 1)  # likelihood below e^-1000
+    (hypothesis,) = beam_search(frames, chars, 0.01, 4, -12.0)
+    labels = torch.tensor(search_prefixes(frames.numpy(), 4, -12.0)[0][0], dtype=torch.int64)
+    lens = torch.tensor([4000]), labels[None], torch.tensor([len(labels)])
+    assert len(hypothesis.tokens) == len(labels) > 1000
+    assert -math.inf < hypothesis.log_prob <= -float(ctc_nll(frames[None], *lens)) + 1e-6
+    assert hypothesis.log_prob < -1000
+    assert 39 < hypothesis.tokens[-1].end_s <= 40
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_no_log_probability_is_an_error(bad: float, chars: TokenTable) -> None:
+    log_probs = random_log_probs(9, 5, seed=0)
+    log_probs[4, 2] = bad
+    with pytest.raises(DataError, match="not finite"):
+        beam_search(log_probs, chars, 0.01, 4, -12.0)
+
+
+def test_a_frame_in_which_nothing_is_possible_is_an_error(chars: TokenTable) -> None:
+    with pytest.raises(DataError, match="not finite"):
+        beam_search(torch.full((3, 5), -math.inf), chars, 0.01, 4, -12.0)
+
+
+def test_the_smallest_vocabulary(phone_table: MakeTable) -> None:
+    log_probs = torch.tensor([[0.3, 0.7]] * 3).log()
+    found = beam_search(log_probs, phone_table(2), 0.01, 4, -12.0, nbest=4)
+    assert [hypothesis.text for hypothesis in found] == ["p01", "p01 p01", ""]
+    assert math.fsum(math.exp(h.log_prob) for h in found) == pytest.approx(1.0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +9,10 @@ from torch import Tensor
 
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam import beam_search
+from asrkit.decode.fusion import check_fusion
 from asrkit.decode.greedy import greedy_search
 from asrkit.decode.search import decode_batch
-from asrkit.errors import DataError
+from asrkit.errors import DataError, UsageError
 from asrkit.settings import DecodeSettings
 
 GREEDY = DecodeSettings(method="greedy")
@@ -72,3 +74,62 @@ def test_an_impossible_token_is_no_damage(chars: TokenTable) -> None:
 
 def test_an_empty_batch_gives_no_hypotheses(chars: TokenTable) -> None:
     assert decode_batch(torch.zeros(0, 4, 5), torch.zeros(0), chars, 0.01, BEAM) == []
+
+
+def test_threads_change_nothing(log_probs: Tensor, chars: TokenTable) -> None:
+    settings = BEAM.model_copy(update={"hotwords": ("ab:2",)})
+    one = decode_batch(log_probs, OUT_LENS, chars, 0.01, settings)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert decode_batch(log_probs, OUT_LENS, chars, 0.01, settings) == one
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_frame_tokens": 1},
+        {"blank_skip_prob": 0.3},
+        {"hotwords": ("cab:9",)},
+        {"hotwords": ("cab",), "hotword_weight": 9.0},
+        {"word_bonus": 3.0},
+        {"confidence_temperature": 2.0},
+    ],
+)
+def test_each_setting_acts(change: dict[str, object], log_probs: Tensor, chars: TokenTable) -> None:
+    plain = decode_batch(log_probs[:1], OUT_LENS[:1], chars, 0.01, BEAM)
+    settings = BEAM.model_copy(update=change)
+    assert decode_batch(log_probs[:1], OUT_LENS[:1], chars, 0.01, settings) != plain
+
+
+def test_an_empty_list_of_hotwords_changes_nothing(log_probs: Tensor, chars: TokenTable) -> None:
+    plain = decode_batch(log_probs, OUT_LENS, chars, 0.01, BEAM)
+    settings = BEAM.model_copy(update={"hotwords": (), "hotword_weight": 9.0})
+    assert decode_batch(log_probs, OUT_LENS, chars, 0.01, settings) == plain
+
+
+def test_the_best_has_the_others_as_alternatives(log_probs: Tensor, chars: TokenTable) -> None:
+    (best,) = decode_batch(log_probs[:1], OUT_LENS[:1], chars, 0.01, BEAM, nbest=3)
+    assert len(best.alternatives) == 2
+    in_order = [best.log_prob, *(each.log_prob for each in best.alternatives)]
+    assert in_order == sorted(in_order, reverse=True)
+    (alone,) = decode_batch(log_probs[:1], OUT_LENS[:1], chars, 0.01, BEAM)
+    assert alone == replace(best, alternatives=())
+    assert type(best).from_json(best.to_json()) == best
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "greedy", "lm": "x.arpa"}, "the greedy search has no use for it"),
+        ({"method": "greedy", "hotwords": ("a",)}, "the greedy search has no use for it"),
+        ({"vocabulary": "closed"}, "nothing tells the words"),
+    ],
+)
+def test_settings_that_would_go_unheeded_are_refused(
+    change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_fusion(BEAM.model_copy(update=change))

@@ -70,7 +70,7 @@ def test_dev_errors_are_those_of_the_fast_search(
 ) -> None:
     methods = []
 
-    def decode_batch(log_probs, out_lens, tokens, frame_s, settings) -> list[Hypothesis]:
+    def decode_batch(log_probs, out_lens, tokens, frame_s, settings, nbest) -> list[Hypothesis]:
         methods.append(settings.method)
         return search.decode_batch(log_probs, out_lens, tokens, frame_s, settings)
 
@@ -172,7 +172,7 @@ def test_dev_errors_of_a_transducer_are_those_of_a_narrow_beam(
     searches = set()
 
     def decode_transducer_batch(frames, lens, *others) -> list[Hypothesis]:
-        searches.add((others[-1].method, others[-1].beam_size))
+        searches.add((others[-2].method, others[-2].beam_size))
         return [Hypothesis("", "char", (), 0.0)] * len(lens)
 
     monkeypatch.setattr(inference, "decode_transducer_batch", decode_transducer_batch)

@@ -82,7 +82,7 @@ def test_batches_stay_within_their_limit(
 ) -> None:
     batches: list[list[float]] = []
 
-    def recognize(_model, batch, _tokens, _settings) -> list[Hypothesis]:
+    def recognize(_model, batch, _tokens, _settings, _nbest) -> list[Hypothesis]:
         lens = (batch.wave_lens / 100).tolist()
         batches.append(lens)
         return [Hypothesis(f"{seconds:.2f}", "char", (), 0.0) for seconds in lens]

@@ -13,7 +13,7 @@ from asrkit.score.reading import read_transcripts
 from asrkit.settings import DecodeSettings
 from asrkit.transcribe.inputs import Source
 from asrkit.transcribe.pipeline import Transcript, transcribe
-from asrkit.transcribe.writers import to_json, to_txt
+from asrkit.transcribe.writers import WRITERS, suffix_of, to_ctm, to_json, to_textgrid, to_txt
 
 EMPTY = Transcript(
     Source(Path("/in/été.wav"), Path("sub/été"), "in/été.wav"),
@@ -68,3 +68,19 @@ def test_json_can_be_scored(transcript: Transcript, tmp_path: Path) -> None:
     path = tmp_path / "hyp.jsonl"
     path.write_text(to_json(transcript) + to_json(EMPTY), encoding="utf-8")
     assert read_transcripts(path).texts == {"x": "ab ca", "sub/été": ""}
+
+
+def test_ctm_and_textgrid(transcript: Transcript) -> None:
+    words = transcript.hypothesis.words
+    rows = [line.split() for line in to_ctm(transcript).splitlines()]
+    assert [(row[0], row[4]) for row in rows] == [("x", "ab"), ("x", "ca")]
+    assert [float(row[2]) for row in rows] == [word.start_s for word in words]
+    grid = to_textgrid(transcript)
+    assert grid.count(f"xmax = {transcript.duration_s:g}\n") >= 3  # the file's and each tier's
+    assert [grid.count(f'text = "{word}"') for word in ("ab", "ca", "a")] == [1, 1, 2]
+    assert to_ctm(EMPTY) == ""
+    assert to_textgrid(EMPTY).count("intervals: size = 1\n") == 2
+
+
+def test_suffixes() -> None:
+    assert [suffix_of(name) for name in WRITERS] == ["txt", "json", "ctm", "TextGrid"]

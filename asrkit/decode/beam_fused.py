@@ -1,0 +1,239 @@
+"""Prefix beam search with a language model, a lexicon and hotwords: `beam`, and what they add.
+
+A prefix is ranked by its probability times e to what fusion adds to its score, which depends on the
+prefix alone and is computed once, when it becomes a node. In a lexicon a prefix has several
+readings where a spelling is several words, or a word may end or go on: each is a prefix of its own.
+
+Growths are no longer sorted by that of the prefix, but what a token can add at most is known:
+inside a word nothing, as the look-ahead never rises, but for hotwords; at its end, the look-ahead
+back. What cannot reach the last place even so is not looked at: nothing is lost by the cut.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asrkit.compiled import compiled
+from asrkit.data.tokens import TokenTable
+from asrkit.decode.beam import as_frames
+from asrkit.decode.beam_kernel import ROOT
+from asrkit.decode.best_path import find_best_path
+from asrkit.decode.fused_kernel import search
+from asrkit.decode.fusion import (
+    NO_WORD,
+    Fusion,
+    count_words,
+    score_word,
+    word_of,
+)
+from asrkit.decode.hypothesis import Hypothesis, WordSpan
+from asrkit.errors import DataError
+from asrkit.lm.ngram import step
+
+BLANK = TokenTable.blank_id
+
+
+class Reading(NamedTuple):
+    """A labelling and how it is read.
+
+    Attributes
+    ----------
+    labels : int32 array, shape (L,)
+    words : int32 array, shape (L + 1,)
+        Number of the word that ends with each token, or before it where tokens end words; last
+        the one that ends with the utterance. -1 where none ends.
+    log_prob : float
+        Of the labelling by CTC.
+    score : float
+        With all that fusion adds.
+    """
+
+    labels: NDArray[np.int32]
+    words: NDArray[np.int32]
+    log_prob: float
+    score: float
+
+
+def search_readings(
+    frames: NDArray[np.floating],
+    fusion: Fusion,
+    beam_size: int,
+    token_min_log_prob: float,
+    max_frame_tokens: int = 0,
+    blank_skip_prob: float = 1.0,
+    nbest: int = 1,
+) -> list[Reading]:
+    """Find the readings with the highest scores, best first.
+
+    Parameters as for `asrkit.decode.beam.search_prefixes`, and errors. Where words may only be
+    those of the lexicon, what ends inside a word is left out, unless nothing else is left. Equal
+    scores come in the order of their token ids, then of their words.
+    """
+    skip_above = math.log(blank_skip_prob) if blank_skip_prob < 1 else math.inf
+    tree, nodes, log_probs = search(
+        frames, fusion.arrays, beam_size, token_min_log_prob, max_frame_tokens, skip_above
+    )
+    if len(nodes) == 0:
+        raise DataError(
+            "decode: the model's output is not finite, or no word of the lexicon is possible; "
+            "expected log-probabilities; the audio or the model's weights are damaged, or the "
+            "pruning is too narrow"
+        )
+    added, last_words, is_complete = _finish(fusion.arrays, tree, nodes)
+    kept = np.flatnonzero(is_complete) if is_complete.any() else np.arange(len(nodes))
+    scores = log_probs[kept] + added[kept]
+    worst = np.sort(scores)[-min(nbest, len(scores))]
+    readings = []
+    for index, score in zip(kept[scores >= worst].tolist(), scores[scores >= worst], strict=True):
+        labels, words = _read(tree.parents, tree.last_tokens, tree.words, nodes[index])
+        words[-1] = last_words[index]
+        readings.append(Reading(labels, words, float(log_probs[index]), float(score)))
+    readings.sort(key=lambda each: (-each.score, each.labels.tolist(), each.words.tolist()))
+    return readings[:nbest]
+
+
+def fused_beam_search(
+    log_probs: Tensor,
+    tokens: TokenTable,
+    frame_s: float,
+    fusion: Fusion,
+    beam_size: int,
+    token_min_log_prob: float,
+    nbest: int = 1,
+    max_frame_tokens: int = 0,
+    blank_skip_prob: float = 1.0,
+) -> list[Hypothesis]:
+    """Find the labellings with the highest scores: `asrkit.decode.beam.beam_search` with fusion.
+
+    Parameters
+    ----------
+    fusion : Fusion
+        What is added to the log-probabilities by CTC. The others are as for `beam_search`.
+
+    Returns
+    -------
+    list of Hypothesis
+        Best first, by `score`. Two may have the same tokens, if they read other words in them.
+
+    Raises
+    ------
+    DataError
+        As `beam_search`, or if the lexicon leaves nothing possible.
+    """
+    frames = as_frames(log_probs)
+    readings = search_readings(
+        frames, fusion, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob, nbest
+    )
+    return [_to_hypothesis(each, frames, tokens, frame_s, fusion) for each in readings]
+
+
+def _to_hypothesis(
+    reading: Reading,
+    frames: NDArray[np.floating],
+    tokens: TokenTable,
+    frame_s: float,
+    fusion: Fusion,
+) -> Hypothesis:
+    path = find_best_path(frames, reading.labels, reading.log_prob)
+    hypothesis = Hypothesis.from_path(path, frames, tokens, frame_s, reading.log_prob)
+    ids = reading.words[reading.words != NO_WORD]
+    read = _spans(reading, tokens, fusion) if fusion.reads_words else None
+    return replace(
+        hypothesis,
+        text=hypothesis.text if read is None else " ".join(span.word for span in read),
+        score=reading.score,
+        lm_log_prob=float(_score_words(fusion.arrays, ids)) if fusion.has_lm else None,
+        read=read,
+    )
+
+
+def _spans(reading: Reading, tokens: TokenTable, fusion: Fusion) -> tuple[WordSpan, ...]:
+    """Tell which tokens each word was read from; an unfinished one is what they spell."""
+    arrays, known = fusion.arrays, fusion.lexicon.words
+    labels, words = reading.labels.tolist(), reading.words.tolist()
+    spans: list[WordSpan] = []
+    held: list[int] = []
+
+    def end(word: int) -> None:
+        if held:
+            spelled = "".join(tokens.symbols[labels[index]] for index in held)
+            name = known[word] if 0 <= word < len(known) else spelled
+            spans.append(WordSpan(name, held[0], held[-1] + 1))
+            held.clear()
+
+    for index, (label, word) in enumerate(zip(labels, words[:-1], strict=True)):
+        if arrays.ends_word[label]:
+            end(word)
+        if arrays.first_letter[label] < arrays.first_letter[label + 1]:
+            held.append(index)
+        if not arrays.is_separated and word != NO_WORD:
+            end(word)
+    end(words[-1])
+    return tuple(spans)
+
+
+@compiled()
+def _score_words(fusion, words):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Log-probability of words, by number, and of the end, by the language model alone."""
+    total, state = 0.0, fusion.lm_start
+    for word in words:
+        log_prob, state = step(fusion.lm, state, fusion.lm_ids[word])
+        total += log_prob
+    return total + step(fusion.lm, state, fusion.lm_end)[0]
+
+
+@compiled()
+def _finish(fusion, tree, nodes):  # type: ignore[no-untyped-def] # pragma: no cover
+    """End the last words and the sentence.
+
+    Returns what fusion adds to each score, the words that end here (-1 where none does), and
+    whether no word is left unfinished.
+    """
+    added, words = np.empty(len(nodes)), np.full(len(nodes), NO_WORD, np.int32)
+    is_complete = np.ones(len(nodes), np.bool_)
+    boundary = fusion.hot_column[len(fusion.hot_column) - 1]
+    for index in range(len(nodes)):
+        node = nodes[index]
+        trie, lm = np.int64(tree.trie[node]), int(tree.lm[node])
+        best = 0.0
+        if trie != 0:
+            num_readings = count_words(fusion, trie) if fusion.is_separated else 0
+            if num_readings == 0:
+                is_complete[index] = False
+            best = -np.inf if num_readings > 0 else 0.0
+            for reading in range(num_readings):
+                word = word_of(fusion, trie, reading)
+                score, next_lm = score_word(fusion, lm, word)
+                ending = 0.0
+                if fusion.lm_weight > 0:
+                    ending = fusion.lm_weight * step(fusion.lm, next_lm, fusion.lm_end)[0]
+                if words[index] == NO_WORD or score + ending > best:
+                    best, words[index] = score + ending, word
+            if num_readings > 0:
+                state = fusion.hot_next[tree.hot[node], boundary]
+                best += fusion.hot_credit[state]
+        if words[index] == NO_WORD and fusion.lm_weight > 0:
+            best += fusion.lm_weight * step(fusion.lm, lm, fusion.lm_end)[0]
+        added[index] = tree.certain[node] + best
+    return added, words, is_complete
+
+
+@compiled()
+def _read(parents, last_tokens, word_of_node, node):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Token ids of a prefix, and the words that end with them and a place for the last."""
+    length, ancestor = 0, node
+    while ancestor != ROOT:
+        length += 1
+        ancestor = parents[ancestor]
+    labels, words = np.empty(length, np.int32), np.full(length + 1, NO_WORD, np.int32)
+    while node != ROOT:
+        length -= 1
+        labels[length], words[length] = last_tokens[node], word_of_node[node]
+        node = parents[node]
+    return labels, words

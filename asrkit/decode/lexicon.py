@@ -1,0 +1,226 @@
+"""Which words there are and how tokens spell them: a trie over letters with words at its nodes.
+
+Letters are what words are made of, tokens what the model emits; a token tells whether it ends the
+word before it and which letters it adds. A character is a letter, and the space ends a word. Of
+phones, each is a letter and no token ends a word: where a word ends, the lexicon tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrkit.data.tokens import TokenTable
+from asrkit.errors import TokenError
+
+Letters = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """What each token of a table adds to a word.
+
+    Attributes
+    ----------
+    ends_word : bool array, shape (V,)
+        Whether a token ends the word before it.
+    letters : tuple of tuples of int
+        V of them: the letters that a token adds.
+    letter_ids : mapping
+        From letters, as they are written, to their numbers, 0 to their count - 1.
+    """
+
+    ends_word: NDArray[np.bool_]
+    letters: tuple[Letters, ...]
+    letter_ids: Mapping[str, int]
+
+    @property
+    def is_separated(self) -> bool:
+        """Whether tokens tell where a word ends."""
+        return bool(self.ends_word.any())
+
+    @classmethod
+    def of(cls, tokens: TokenTable) -> Spelling:
+        """Describe a token table: characters, of which the space separates, or phones."""
+        is_letter = [symbol != " " for symbol in tokens.symbols[1:]]
+        symbols = [symbol for symbol in tokens.symbols[1:] if symbol != " "]
+        letter_ids = {symbol: number for number, symbol in enumerate(symbols)}
+        letters = [(letter_ids[s],) if s != " " else () for s in tokens.symbols[1:]]
+        return cls(np.array([False, *(not each for each in is_letter)]), ((), *letters), letter_ids)
+
+    def spell(self, symbols: Iterable[str]) -> Letters:
+        """Give the letters of a word.
+
+        Raises
+        ------
+        KeyError
+            Holding the first symbol that is no letter.
+        """
+        return tuple(self.letter_ids[symbol] for symbol in symbols)
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Words and their spellings; a word may have several, a spelling several words.
+
+    Attributes
+    ----------
+    words : tuple of str
+        W words, each once.
+    spellings : tuple of (int, tuple of int)
+        Word and letters, at least one letter each.
+    """
+
+    words: tuple[str, ...]
+    spellings: tuple[tuple[int, Letters], ...]
+
+    @cached_property
+    def trie(self) -> Trie:
+        """All spellings as one trie."""
+        return Trie.build(self.spellings)
+
+    @cached_property
+    def spellings_of(self) -> Mapping[str, Sequence[Letters]]:
+        """Spellings by word."""
+        by_word: dict[str, list[Letters]] = {}
+        for number, letters in self.spellings:
+            by_word.setdefault(self.words[number], []).append(letters)
+        return by_word
+
+    @classmethod
+    def from_words(cls, words: Iterable[str], spelling: Spelling, is_split: bool) -> Lexicon:
+        """Spell words as they are written; those that the tokens cannot spell are left out.
+
+        Parameters
+        ----------
+        words
+            Each once.
+        spelling
+            Of the tokens.
+        is_split
+            Whether a word is split into characters; else it is one letter, a phone.
+        """
+        spelled = []
+        for word in words:
+            try:
+                spelled.append((word, spelling.spell(word if is_split else (word,))))
+            except KeyError:
+                continue
+        return cls(
+            tuple(word for word, _ in spelled),
+            tuple((number, letters) for number, (_, letters) in enumerate(spelled)),
+        )
+
+    @classmethod
+    def read(cls, path: Path, tokens: TokenTable) -> Lexicon:
+        """Read a lexicon: a word and its tokens a line, separated by white space.
+
+        A word may stand in several lines. With characters, a word alone is spelled as written.
+
+        Raises
+        ------
+        TokenError
+            Naming file and line, if a word has no tokens or one that the table lacks, or there is
+            no word at all.
+        """
+        spelling = Spelling.of(tokens)
+        numbers: dict[str, int] = {}
+        spellings: dict[tuple[int, Letters], None] = {}
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise TokenError(f"{path}: cannot be read as a lexicon: {error}") from error
+        for number, line in enumerate(lines, start=1):
+            word, *symbols = line.split() or [""]
+            if not word:
+                continue
+            if not symbols and tokens.unit == "char":
+                symbols = [*word]
+            if not symbols:
+                raise TokenError(
+                    f"{path}:{number}: {word!r} has no tokens; expected a word and its tokens"
+                )
+            try:
+                letters = spelling.spell(symbols)
+            except KeyError as error:
+                raise TokenError(
+                    f"{path}:{number}: {word!r} is spelled with {error.args[0]!r}, which the "
+                    f"model's {len(tokens) - 1} tokens lack; correct the line or leave it out"
+                ) from None
+            spellings[numbers.setdefault(word, len(numbers)), letters] = None
+        if not spellings:
+            raise TokenError(f"{path}: no words; expected a word and its tokens a line")
+        return cls(tuple(numbers), tuple(spellings))
+
+
+@dataclass(frozen=True)
+class Trie:
+    """Spellings as paths from node 0.
+
+    The children of node n are nodes `first_child[n]` to `first_child[n + 1] - 1`, sorted by the
+    letter that leads to each; the words spelled by the path to n are `words[first_word[n]]` to
+    `words[first_word[n + 1] - 1]`. Nodes are numbered level by level, which begin at `levels`.
+    """
+
+    first_child: NDArray[np.int32]
+    letter: NDArray[np.int32]
+    first_word: NDArray[np.int32]
+    words: NDArray[np.int32]
+    parents: NDArray[np.int32]
+    levels: tuple[int, ...]
+
+    @classmethod
+    def build(cls, spellings: Sequence[tuple[int, Letters]]) -> Trie:
+        """Build a trie of words and their letters."""
+        if not spellings:
+            zeros = np.zeros(2, np.int32)
+            no_letter = np.full(1, -1, np.int32)
+            return cls(zeros, no_letter, zeros, zeros[:0], no_letter, (0, 1))
+        of_word = np.array([word for word, _ in spellings], np.int32)
+        lengths = np.array([len(letters) for _, letters in spellings])
+        table = np.full((len(spellings), lengths.max()), -1, np.int32)
+        table[np.arange(lengths.max()) < lengths[:, None]] = [
+            letter for _, letters in spellings for letter in letters
+        ]
+        order = np.lexsort((of_word, *table.T[::-1]))
+        table, lengths, of_word = table[order], lengths[order], of_word[order]
+        # A spelling brings a new node where it, or a letter before, differs from the one above.
+        differs = np.ones(table.shape, bool)
+        differs[1:] = np.logical_or.accumulate(table[1:] != table[:-1], axis=1)
+        is_new = differs & (table >= 0)
+        # Nodes are numbered level by level, so that the children of each stand together.
+        node_at = np.cumsum(is_new.T.ravel()).reshape(is_new.T.shape).T
+        above = np.concatenate([np.zeros((len(table), 1), np.int64), node_at[:, :-1]], axis=1)
+        num_nodes = 1 + int(is_new.sum())
+        parents, letter = above.T[is_new.T], table.T[is_new.T]
+        end = node_at[np.arange(len(table)), lengths - 1]
+        by_node = np.argsort(end, kind="stable")
+        return cls(
+            _starts(parents, num_nodes) + np.int32(1),
+            np.concatenate([[-1], letter]).astype(np.int32),
+            _starts(end, num_nodes),
+            of_word[by_node],
+            np.concatenate([[-1], parents]).astype(np.int32),
+            (0, *np.cumsum([1, *is_new.sum(axis=0)]).tolist()),
+        )
+
+    def best_below(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the highest value of a word at each node or below; `values` are the words'."""
+        best = np.full(len(self.letter), -np.inf)
+        owners = np.repeat(np.arange(len(best)), np.diff(self.first_word))
+        np.maximum.at(best, owners, values[self.words])
+        for start, stop in reversed([*pairwise(self.levels)][1:]):
+            np.maximum.at(best, self.parents[start:stop], best[start:stop])
+        return best
+
+
+def _starts(owners: NDArray[np.int64], count: int) -> NDArray[np.int32]:
+    """Where those of each owner begin, if they stand sorted by owner; and where all end."""
+    counts = np.bincount(owners, minlength=count)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
