@@ -21,6 +21,7 @@ times as likely as the best is as good as impossible. Three things make it fast:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +92,16 @@ def beam_search(
     labellings = search_prefixes(
         frames, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob, nbest
     )
+    return to_hypotheses(labellings, frames, tokens, frame_s)
+
+
+def to_hypotheses(
+    labellings: Iterable[tuple[NDArray[np.int32], float]],
+    frames: NDArray[np.floating],
+    tokens: TokenTable,
+    frame_s: float,
+) -> list[Hypothesis]:
+    """Place the tokens of labellings in time, each by its best alignment with the frames (T, V)."""
     return [
         Hypothesis.from_path(
             find_best_path(frames, labels, log_prob), frames, tokens, frame_s, log_prob

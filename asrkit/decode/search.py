@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from asrkit.data.tokens import TokenTable
-from asrkit.decode.beam import beam_search
+from asrkit.decode.beam import as_frames, beam_search, to_hypotheses
 from asrkit.decode.beam_fused import fused_beam_search
+from asrkit.decode.beam_torch import beam_search_batch
 from asrkit.decode.confidence import calibrate
 from asrkit.decode.fusion import make_fusion
 from asrkit.decode.greedy import greedy_search
@@ -22,6 +23,8 @@ from asrkit.decode.transducer import Transducer, greedy_transducer_search
 from asrkit.decode.transducer_beam import beam_transducer_search
 from asrkit.errors import DataError, UsageError
 from asrkit.settings import DecodeSettings
+
+Found = TypeVar("Found")
 
 
 def decode_batch(
@@ -51,8 +54,8 @@ def decode_batch(
     Returns
     -------
     list of Hypothesis
-        N of them, in the order of the batch. The beam search takes as many utterances at once as
-        torch has threads.
+        N of them, in the order of the batch. A CPU takes as many utterances at once as torch has
+        threads. On a GPU the beam search runs there, unless it has a language model or hotwords.
 
     Raises
     ------
@@ -61,38 +64,43 @@ def decode_batch(
     AsrkitError
         If a language model, lexicon or hotword of the settings cannot be used.
     """
-    if settings.method == "greedy":
-        search = partial(greedy_search, tokens=tokens, frame_s=frame_s)
-    else:
-        search = partial(
-            _beam_search, tokens=tokens, frame_s=frame_s, settings=settings, nbest=nbest
-        )
     utterances = list(_valid_frames(log_probs.cpu(), out_lens))
-    num_threads = min(len(utterances), torch.get_num_threads())
-    if num_threads <= 1:
-        hypotheses = [search(frames) for frames in utterances]
+    if settings.method == "greedy":
+        hypotheses = _in_threads(partial(greedy_search, tokens=tokens, frame_s=frame_s), utterances)
     else:
-        with ThreadPoolExecutor(num_threads) as pool:
-            hypotheses = list(pool.map(search, utterances))
+        fusion = make_fusion(settings, tokens)
+        limits: dict[str, Any] = {
+            "beam_size": settings.beam_size,
+            "token_min_log_prob": settings.token_min_log_prob,
+            "max_frame_tokens": settings.max_frame_tokens,
+            "blank_skip_prob": settings.blank_skip_prob,
+            "nbest": nbest,
+        }
+        if fusion is not None:
+            search = partial(
+                fused_beam_search, tokens=tokens, frame_s=frame_s, fusion=fusion, **limits
+            )
+            found = _in_threads(search, utterances)
+        elif log_probs.is_cuda:
+            labellings = beam_search_batch(log_probs, out_lens, **limits)
+            frames = map(as_frames, utterances)
+            found = [
+                to_hypotheses(*each, tokens, frame_s)
+                for each in zip(labellings, frames, strict=True)
+            ]
+        else:
+            search = partial(beam_search, tokens=tokens, frame_s=frame_s, **limits)
+            found = _in_threads(search, utterances)
+        hypotheses = [
+            replace(best, alternatives=tuple(others)) if others else best for best, *others in found
+        ]
     return [_calibrated(each, settings.confidence_temperature) for each in hypotheses]
 
 
-def _beam_search(
-    frames: Tensor, tokens: TokenTable, frame_s: float, settings: DecodeSettings, nbest: int
-) -> Hypothesis:
-    """Give the best hypothesis, with the others as its alternatives."""
-    fusion = make_fusion(settings, tokens)
-    limits: dict[str, Any] = {
-        "beam_size": settings.beam_size,
-        "token_min_log_prob": settings.token_min_log_prob,
-        "max_frame_tokens": settings.max_frame_tokens,
-        "blank_skip_prob": settings.blank_skip_prob,
-    }
-    if fusion is None:
-        found = beam_search(frames, tokens, frame_s, nbest=nbest, **limits)
-    else:
-        found = fused_beam_search(frames, tokens, frame_s, fusion, nbest=nbest, **limits)
-    return replace(found[0], alternatives=tuple(found[1:])) if len(found) > 1 else found[0]
+def _in_threads(search: Callable[[Tensor], Found], utterances: Sequence[Tensor]) -> list[Found]:
+    """Search every utterance; as many at once as torch has threads."""
+    with ThreadPoolExecutor(max(1, min(len(utterances), torch.get_num_threads()))) as pool:
+        return list(pool.map(search, utterances))
 
 
 def _calibrated(hypothesis: Hypothesis, temperature: float) -> Hypothesis:

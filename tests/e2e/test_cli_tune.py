@@ -96,6 +96,20 @@ def test_without_a_language_model_there_is_no_surface(
     assert not (tmp_path / "surface.png").exists()
 
 
+def test_a_lexicon_closes_the_vocabulary(asrkit, model: Path, dev: Path, tmp_path: Path) -> None:
+    (dev / "words.txt").write_text("ab a b\nca c a\n")
+    done = asrkit(
+        *("tune", model, "--manifest", "dev.jsonl", "--lm", "toy.arpa", "--lexicon", "words.txt"),
+        *("--vocabulary", "closed", "--beam-sizes", "4", "-o", tmp_path / "tuned.asr"),
+        folder=dev,
+    )
+    assert done.returncode == 0, done.stderr
+    # "b", said twice among the 5 words, is not in the lexicon.
+    (fused,) = [line for line in done.stdout.splitlines() if line.startswith("| beam + LM")]
+    assert float(fused.split(" | ")[2].split()[0]) >= 40.0
+    assert "refused: beam + LM" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
