@@ -21,8 +21,8 @@ Texts = Annotated[
     list[Path],
     typer.Argument(
         metavar="TEXT...",
-        help="Texts, a sentence a line, plain or compressed (gzip, bzip2, xz); - is "
-        "standard input.",
+        help="Texts, a sentence a line, plain or compressed (gzip, bzip2, xz); of manifests "
+        "(.jsonl) the transcripts; - is standard input.",
     ),
 ]
 Model = Annotated[

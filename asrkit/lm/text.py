@@ -1,4 +1,4 @@
-"""Text as a stream of whole lines: plain or compressed, from files or standard input."""
+"""Text as a stream of whole lines: plain, compressed, of manifests, or from standard input."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from asrkit.data.manifest import read_manifest
 from asrkit.errors import LanguageModelError
 
 STANDARD_INPUT = Path("-")
@@ -69,13 +70,20 @@ def open_text(path: Path) -> Iterator[BinaryIO]:
 def read_lines(path: Path) -> Iterator[Lines]:
     """Read a file, or standard input for `-`, in pieces of some megabytes.
 
-    A line ends with a line feed; the last one need not. A byte order mark is left out.
+    A line ends with a line feed; the last one need not. A byte order mark is left out. Of a
+    manifest (`.jsonl`) the transcripts are the lines.
 
     Raises
     ------
     LanguageModelError
         If the file cannot be read or is not UTF-8; the message names the line.
+    ManifestError
+        If a manifest is none.
     """
+    if path.suffix == ".jsonl":
+        transcripts = "\n".join(utterance.text for utterance in read_manifest(path))
+        yield Lines(transcripts.encode(), str(path), first=1, bytes_read=path.stat().st_size)
+        return
     with _open_counted(path) as (file, position):
         first, pending = 1, []
         while chunk := file.read(_BYTES_AT_ONCE):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asrkit.data.manifest import Utterance, write_manifest
 from asrkit.errors import LanguageModelError
 from asrkit.lm import text as text_module
 from asrkit.lm.corpus import read_corpus
@@ -67,3 +68,12 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
         read_corpus([tmp_path / "absent"])
     with pytest.raises(LanguageModelError, match="a folder"):
         read_corpus([tmp_path])
+
+
+def test_transcripts_of_a_manifest(tmp_path: Path) -> None:
+    texts = ["aː b", "", "c"]
+    utterances = [Utterance(str(n), tmp_path / f"{n}.wav", 1.0, t) for n, t in enumerate(texts)]
+    write_manifest(tmp_path / "train.jsonl", utterances)
+    assert list(read_corpus([tmp_path / "train.jsonl"]).words)[-3:] == ["aː", "b", "c"]
+    (piece,) = read_lines(tmp_path / "train.jsonl")
+    assert piece.content.decode().split("\n") == texts
