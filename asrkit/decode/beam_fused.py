@@ -25,13 +25,8 @@ from asrkit.decode.beam import as_frames
 from asrkit.decode.beam_kernel import ROOT
 from asrkit.decode.best_path import find_best_path
 from asrkit.decode.fused_kernel import search
-from asrkit.decode.fusion import (
-    NO_WORD,
-    Fusion,
-    count_words,
-    score_word,
-    word_of,
-)
+from asrkit.decode.fused_tree import score_word
+from asrkit.decode.fusion import NO_WORD, Fusion
 from asrkit.decode.hypothesis import Hypothesis, WordSpan
 from asrkit.errors import DataError
 from asrkit.lm.ngram import step
@@ -76,7 +71,7 @@ def search_readings(
     scores come in the order of their token ids, then of their words.
     """
     skip_above = math.log(blank_skip_prob) if blank_skip_prob < 1 else math.inf
-    tree, nodes, log_probs = search(
+    tree, nodes, log_probs, added, last_words, is_complete = _search(
         frames, fusion.arrays, beam_size, token_min_log_prob, max_frame_tokens, skip_above
     )
     if len(nodes) == 0:
@@ -85,13 +80,12 @@ def search_readings(
             "expected log-probabilities; the audio or the model's weights are damaged, or the "
             "pruning is too narrow"
         )
-    added, last_words, is_complete = _finish(fusion.arrays, tree, nodes)
     kept = np.flatnonzero(is_complete) if is_complete.any() else np.arange(len(nodes))
     scores = log_probs[kept] + added[kept]
     worst = np.sort(scores)[-min(nbest, len(scores))]
     readings = []
     for index, score in zip(kept[scores >= worst].tolist(), scores[scores >= worst], strict=True):
-        labels, words = _read(tree.parents, tree.last_tokens, tree.words, nodes[index])
+        labels, words = _read(tree, nodes[index])
         words[-1] = last_words[index]
         readings.append(Reading(labels, words, float(log_probs[index]), float(score)))
     readings.sort(key=lambda each: (-each.score, each.labels.tolist(), each.words.tolist()))
@@ -189,51 +183,71 @@ def _score_words(fusion, words):  # type: ignore[no-untyped-def] # pragma: no co
 
 
 @compiled()
-def _finish(fusion, tree, nodes):  # type: ignore[no-untyped-def] # pragma: no cover
+def _search(  # type: ignore[no-untyped-def] # pragma: no cover
+    log_probs, fusion, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_log_prob
+):
+    """Search and finish, in one call: numba looks at every array that it is handed."""
+    tree, nodes, ranks = search(
+        log_probs, fusion, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_log_prob
+    )
+    return tree, nodes, *_finish(fusion, tree, nodes, ranks)
+
+
+@compiled()
+def _finish(fusion, tree, nodes, ranks):  # type: ignore[no-untyped-def] # pragma: no cover
     """End the last words and the sentence.
 
-    Returns what fusion adds to each score, the words that end here (-1 where none does), and
-    whether no word is left unfinished.
+    Returns the log-probabilities by CTC, what fusion adds to each, the words that end here (-1
+    where none does), and whether no word is left unfinished.
     """
-    added, words = np.empty(len(nodes)), np.full(len(nodes), NO_WORD, np.int32)
-    is_complete = np.ones(len(nodes), np.bool_)
+    log_probs, added = np.empty(len(nodes)), np.empty(len(nodes))
+    words, is_complete = np.full(len(nodes), NO_WORD, np.int32), np.ones(len(nodes), np.bool_)
     boundary = fusion.hot_column[len(fusion.hot_column) - 1]
     for index in range(len(nodes)):
-        node = nodes[index]
-        trie, lm = np.int64(tree.trie[node]), int(tree.lm[node])
+        node = tree[nodes[index]]
+        place = fusion.trie[node.trie]
+        log_probs[index] = ranks[index] - (
+            node.certain + place.look_ahead + fusion.hot_potential[node.hot]
+        )
         best = 0.0
-        if trie != 0:
-            num_readings = count_words(fusion, trie) if fusion.is_separated else 0
-            if num_readings == 0:
-                is_complete[index] = False
+        if node.trie != 0:
+            num_readings = place.stop_word - place.first_word if fusion.is_separated else 0
+            is_complete[index] = num_readings > 0
             best = -np.inf if num_readings > 0 else 0.0
             for reading in range(num_readings):
-                word = word_of(fusion, trie, reading)
-                score, next_lm = score_word(fusion, lm, word)
+                word = fusion.words[place.first_word + reading]
+                score, next_lm = score_word(
+                    fusion.lm,
+                    fusion.lm_weight,
+                    fusion.lm_ids,
+                    fusion.word_scores,
+                    np.int64(node.lm),
+                    word,
+                )
                 ending = 0.0
                 if fusion.lm_weight > 0:
                     ending = fusion.lm_weight * step(fusion.lm, next_lm, fusion.lm_end)[0]
                 if words[index] == NO_WORD or score + ending > best:
                     best, words[index] = score + ending, word
             if num_readings > 0:
-                state = fusion.hot_next[tree.hot[node], boundary]
-                best += fusion.hot_credit[state]
+                best += fusion.hot_credit[fusion.hot_next[node.hot, boundary]]
         if words[index] == NO_WORD and fusion.lm_weight > 0:
-            best += fusion.lm_weight * step(fusion.lm, lm, fusion.lm_end)[0]
-        added[index] = tree.certain[node] + best
-    return added, words, is_complete
+            best += fusion.lm_weight * step(fusion.lm, np.int64(node.lm), fusion.lm_end)[0]
+        added[index] = node.certain + best
+    return log_probs, added, words, is_complete
 
 
 @compiled()
-def _read(parents, last_tokens, word_of_node, node):  # type: ignore[no-untyped-def] # pragma: no cover
+def _read(tree, number):  # type: ignore[no-untyped-def] # pragma: no cover
     """Token ids of a prefix, and the words that end with them and a place for the last."""
-    length, ancestor = 0, node
+    length, ancestor = 0, number
     while ancestor != ROOT:
         length += 1
-        ancestor = parents[ancestor]
+        ancestor = tree[ancestor].parent
     labels, words = np.empty(length, np.int32), np.full(length + 1, NO_WORD, np.int32)
-    while node != ROOT:
+    while number != ROOT:
         length -= 1
-        labels[length], words[length] = last_tokens[node], word_of_node[node]
-        node = parents[node]
+        node = tree[number]
+        labels[length], words[length] = node.last, node.word
+        number = node.parent
     return labels, words

@@ -11,48 +11,58 @@ from numpy.typing import NDArray
 from asrkit.compiled import compiled
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam_kernel import NEGLIGIBLE, ROOT, find_candidates, insert
-from asrkit.decode.fused_tree import copy_tree, new_tree, set_state, slot_of
-from asrkit.decode.fusion import (
-    IMPOSSIBLE,
-    NO_WORD,
-    count_words,
+from asrkit.decode.fused_tree import (
+    enlarged,
     follow_hotwords,
+    hash_of,
+    merge,
+    new_tree,
+    reaches,
     score_word,
     spell_on,
-    word_of,
 )
+from asrkit.decode.fusion import NO_WORD
+from asrkit.lm.ngram import EMPTY_STATE
 
 BLANK = TokenTable.blank_id
 
+_RESCALE_BELOW, _RESCALE_ABOVE = 2.0**-64, 2.0**64
+_MOST_WAITING = 32
+
+_ROW_BITS, _READING_BITS = 40, 20
+"""A code is a row, the number of a reading and 1 (0 where no word ends) and a token."""
+_TOKEN_MASK = (1 << _READING_BITS) - 1
+
 
 class _Beam(NamedTuple):
-    """Prefixes, best first, as in `beam`; with e^fused, scaled, and its product with the total."""
+    """Prefixes, best first, as in `beam`; probabilities are times e to what fusion adds.
+
+    Besides, for each prefix its place in the trie, the factor by which its last token counted, and
+    factors that no token after it exceeds: one that ends no word, and one that may.
+    """
 
     nodes: NDArray[np.int32]
     last: NDArray[np.int32]
-    words: NDArray[np.int32]
     parent_rows: NDArray[np.int32]
+    trie: NDArray[np.int32]
     in_blank: NDArray[np.float64]
     in_token: NDArray[np.float64]
     total: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    rank: NDArray[np.float64]
+    factor: NDArray[np.float64]
+    letter_gain: NDArray[np.float64]
+    end_gain: NDArray[np.float64]
 
 
 @compiled()
 def search(  # type: ignore[no-untyped-def] # pragma: no cover
     log_probs, fusion, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_log_prob
 ):
-    """Find the best prefixes: the tree, the nodes of the beam and their log-probabilities."""
+    """Find the best prefixes: their tree, the nodes of the beam and the logarithms of their ranks.
+
+    A rank is the probability by CTC times e to what fusion adds, look-ahead included.
+    """
     num_frames = len(log_probs)
-    capacity = min(num_frames, 128) * beam_size + 1
-    num_slots = 64
-    while num_slots < 2 * capacity:
-        num_slots *= 2
-    tree = new_tree(capacity, num_slots)
-    tree.parents[ROOT], tree.last_tokens[ROOT], tree.words[ROOT] = -1, BLANK, NO_WORD
-    tree.rows[ROOT] = 0
-    set_state(fusion, tree, ROOT, 0, fusion.lm_start, fusion.hot_start, 0.0)
+    tree = new_tree(fusion, min(num_frames, 128) * beam_size + 1)
     beam = _Beam(
         np.empty(beam_size, np.int32),
         np.empty(beam_size, np.int32),
@@ -63,75 +73,80 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover
         np.empty(beam_size),
         np.empty(beam_size),
         np.empty(beam_size),
+        np.empty(beam_size),
     )
-    beam.nodes[0], beam.last[0], beam.words[0], beam.parent_rows[0] = ROOT, BLANK, NO_WORD, -1
-    beam.in_blank[0], beam.in_token[0], beam.total[0] = 1.0, 0.0, 1.0
-    beam.weight[0], beam.rank[0] = 1.0, 1.0
-    t, size, num_nodes, log_scale, reference = 0, 1, 1, 0.0, tree.fused[ROOT]
+    hot_gains = np.exp(fusion.hot_gain)
+    beam.nodes[0], beam.last[0], beam.parent_rows[0], beam.trie[0] = ROOT, BLANK, -1, 0
+    beam.in_blank[0], beam.in_token[0], beam.total[0], beam.factor[0] = 1.0, 0.0, 1.0, 1.0
+    beam.letter_gain[0] = hot_gains[fusion.hot_start]
+    beam.end_gain[0] = beam.letter_gain[0] * fusion.trie[0].end_gain
+    t, size, num_nodes, log_scale = 0, 1, 1, 0.0
     while t < num_frames and size > 0:
-        if num_nodes + beam_size > len(tree.parents):
-            larger = new_tree(2 * len(tree.parents), 2 * len(tree.table))
-            copy_tree(tree, larger, num_nodes)
-            tree = larger
-        t, size, num_nodes, log_scale, reference = _advance(
+        if num_nodes + beam_size > len(tree.nodes):
+            tree = enlarged(tree, num_nodes)
+        t, size, num_nodes, log_scale = _advance(
             log_probs,
             fusion,
+            hot_gains,
             t,
             tree,
             num_nodes,
             beam,
             size,
             log_scale,
-            reference,
             token_min_log_prob,
             max_frame_tokens,
             blank_skip_log_prob,
         )
-    return tree, beam.nodes[:size], np.log(beam.total[:size]) + log_scale
+    return tree.nodes, beam.nodes[:size], np.log(beam.total[:size]) + log_scale
 
 
 @compiled()
 def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
     log_probs,
     fusion,
+    hot_gains,
     first_frame,
     tree,
     num_nodes,
     beam,
     size,
     log_scale,
-    reference,
     token_min_log_prob,
     max_frame_tokens,
     blank_skip_log_prob,
 ):
-    """Account for frames from `first_frame` on, as long as the tree has room.
+    """Account for frames from `first_frame` on, as long as the tree has room, as in `beam`.
 
-    As in `beam`; ranks are totals times e^(fused - reference).
+    Without candidates a frame leaves prefixes in their places, even where that is out of order.
     """
     num_frames, vocab_size = log_probs.shape
     beam_size = len(beam.nodes)
-    parents, last_tokens, node_words, node_rows, table = tree[:5]
-    node_trie, node_lm, node_hot, node_certain, node_fused = tree[5:10]
-    node_end_score, node_end_lm, node_letter_gain, node_end_gain = tree[10:]
-    nodes, last, words, parent_rows, in_blank, in_token, total, weight, rank = beam
-    new_nodes, new_weight = np.empty(beam_size, np.int32), np.empty(beam_size)
+    tree_nodes, table = tree
+    trie, trie_letter, words = fusion.trie, fusion.trie_letter, fusion.words
+    ends_word, first_letter, letters = fusion.ends_word, fusion.first_letter, fusion.letters
+    lm_word, lm_log_prob, lm_next_state, lm_backoff, lm_suffix, lm_first_child = fusion.lm
+    lm_weight, lm_ids = fusion.lm_weight, fusion.lm_ids
+    word_scores, hot_potential = fusion.word_scores, fusion.hot_potential
+    is_separated, has_hotwords = fusion.is_separated, fusion.has_hotwords
+    trie_factor, has_few_letters = fusion.trie_factor, fusion.has_few_letters
+    most_hot_gain = hot_gains.max()
+    nodes, last, parent_rows, trie_of = beam[:4]
+    in_blank, in_token, total, factor_of, letter_gain, end_gain = beam[4:]
+    new_nodes = np.empty(beam_size, np.int32)
     new_in_blank, new_in_token = np.empty(beam_size), np.empty(beam_size)
-    new_total, new_rank = np.empty(beam_size), np.empty(beam_size)
-    # What competes for the next beam, in order: the number of a row, or K and that of a growth.
+    new_total = np.empty(beam_size)
+    # What competes for the next beam, in order, and what waits to be merged into it.
     scores, codes = np.empty(beam_size), np.empty(beam_size, np.int64)
-    free, num_free = np.empty(beam_size + 1, np.int64), 0
-    grown_row, grown_token = np.empty(beam_size + 1, np.int64), np.empty(beam_size + 1, np.int64)
-    grown_word, grown_trie = np.empty(beam_size + 1, np.int64), np.empty(beam_size + 1, np.int64)
-    grown_lm, grown_hot = np.empty(beam_size + 1, np.int64), np.empty(beam_size + 1, np.int64)
-    grown_certain, grown_mass = np.empty(beam_size + 1), np.empty(beam_size + 1)
-    grown_weight = np.empty(beam_size + 1)
+    waiting, waiting_codes = np.empty(_MOST_WAITING), np.empty(_MOST_WAITING, np.int64)
     probs, stamps = np.empty(vocab_size), np.zeros(vocab_size, np.int64)
     candidates, candidate_probs = np.empty(vocab_size, np.int32), np.empty(vocab_size)
     first_child, next_child = np.empty(beam_size, np.int32), np.empty(beam_size, np.int32)
+    child_tokens = np.empty(beam_size, np.int64)
+    most_from = np.empty(beam_size)  # of this and all later prefixes, what one could reach
     for t in range(first_frame, num_frames):
-        if num_nodes + beam_size > len(parents):
-            return t, size, num_nodes, log_scale, reference
+        if num_nodes + beam_size > len(tree_nodes):
+            return t, size, num_nodes, log_scale
         blank_log_prob = np.float64(log_probs[t, BLANK])
         if blank_log_prob > blank_skip_log_prob:
             log_scale += blank_log_prob
@@ -139,10 +154,8 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
                 in_blank[row], in_token[row] = total[row], 0.0
             continue
 
-        # Prefixes stay, or grow into one another, as in `beam`.
+        # Prefixes stay, or grow into one another.
         blank = math.exp(blank_log_prob)
-        in_order = True
-        previous, highest = math.inf, 0.0
         for row in range(size):
             token, parent = last[row], parent_rows[row]
             if stamps[token] != t + 1:
@@ -150,182 +163,237 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
                 probs[token] = math.exp(np.float64(log_probs[t, token]))
             before = in_token[row]
             if parent >= 0:
-                before += in_blank[parent] if last[parent] == token else total[parent]
+                grown = in_blank[parent] if last[parent] == token else total[parent]
+                before += grown * factor_of[row]
             by_token = before * probs[token]
             if by_token < NEGLIGIBLE:
                 by_token = 0.0
-            by_blank = total[row] * blank
-            new_in_token[row], new_in_blank[row] = by_token, by_blank
-            new_total[row] = by_blank + by_token
-            score = new_total[row] * weight[row]
-            new_rank[row] = score
-            in_order &= NEGLIGIBLE < score <= previous
-            previous = score
-            gain = max(node_letter_gain[nodes[row]], node_end_gain[nodes[row]])
-            highest = max(highest, rank[row] * gain)
+            new_in_token[row] = by_token
+        num_dead = 0
+        for row in range(size):  # apart, for it is vectorised
+            new_in_blank[row] = total[row] * blank
+            new_total[row] = new_in_blank[row] + new_in_token[row]
+            num_dead += not new_total[row] > NEGLIGIBLE
 
+        # Tokens that can bring any prefix at least to the last place of the beam.
         limit = token_min_log_prob
-        if size == beam_size:
-            lowest = new_rank[:size].min()
-            if lowest > NEGLIGIBLE:
-                limit = max(limit, math.log(lowest / highest) - 1e-4)
+        if size == beam_size and num_dead == 0 and reaches(log_probs, t, limit):
+            lowest, highest = math.inf, 0.0
+            for row in range(size):
+                lowest = min(lowest, new_total[row])
+                highest = max(highest, total[row] * max(letter_gain[row], end_gain[row]))
+            limit = max(limit, math.log(lowest / highest) - 1e-4)
         most = max_frame_tokens if max_frame_tokens > 0 else vocab_size
         num_candidates = find_candidates(log_probs, t, limit, most, candidates, candidate_probs)
         if num_candidates == 0 and blank_log_prob < token_min_log_prob:
-            highest = log_probs[t].max()
-            if highest < token_min_log_prob:
+            likeliest = log_probs[t].max()
+            if likeliest < token_min_log_prob:
                 num_candidates = find_candidates(
-                    log_probs, t, highest, most, candidates, candidate_probs
+                    log_probs, t, likeliest, most, candidates, candidate_probs
                 )
         if num_candidates < 0 or not blank_log_prob < math.inf:
-            return t, 0, num_nodes, log_scale, reference
-        if num_candidates == 0 and in_order:
+            return t, 0, num_nodes, log_scale
+        if num_candidates == 0 and num_dead == 0:
             for row in range(size):
                 in_blank[row], in_token[row] = new_in_blank[row], new_in_token[row]
-                total[row], rank[row] = new_total[row], new_rank[row]
+                total[row] = new_total[row]
         else:
-            count = 0
+            count, num_waiting = 0, 0
             for row in range(size):
-                if new_rank[row] > NEGLIGIBLE:
-                    count = insert(scores, codes, count, new_rank[row], row)
-                first_child[row] = -1
+                if new_total[row] > NEGLIGIBLE:
+                    count = insert(scores, codes, count, new_total[row], row << _ROW_BITS)
+                first_child[row], child_tokens[row] = -1, 0
             for row in range(size):
                 parent = parent_rows[row]
                 if parent >= 0:
                     next_child[row] = first_child[parent]
                     first_child[parent] = row
-            num_free = 0
-            for slot in range(beam_size, -1, -1):
-                free[num_free] = slot
-                num_free += 1
-            for row in range(size):
-                node = nodes[row]
-                trie = np.int64(node_trie[node])
-                letter_gain, end_gain = node_letter_gain[node], node_end_gain[node]
-                best_rank = rank[row] * max(letter_gain, end_gain)
-                for index in range(num_candidates):
-                    last_place = scores[beam_size - 1] if count == beam_size else NEGLIGIBLE
-                    prob = candidate_probs[index]
-                    if not best_rank * prob > last_place:
-                        break
-                    token = np.int64(candidates[index])
-                    ends = fusion.is_separated and fusion.ends_word[token]
-                    mass = (in_blank[row] if last[row] == token else total[row]) * prob
-                    gain = end_gain if ends else letter_gain
-                    if not mass * weight[row] * gain > last_place:
+                    child_tokens[parent] |= 1 << (last[row] & 63)
+            best_from = 0.0
+            for row in range(size - 1, -1, -1):
+                best_from = max(best_from, total[row])
+                most_from[row] = best_from * most_hot_gain
+            last_place = scores[beam_size - 1] if count == beam_size else NEGLIGIBLE
+            for index in range(num_candidates):
+                token, prob = np.int64(candidates[index]), candidate_probs[index]
+                ends = ends_word[token]
+                may_end = ends or not is_separated
+                first, stop = np.int64(first_letter[token]), np.int64(first_letter[token + 1])
+                for row in range(size):
+                    score = (in_blank[row] if last[row] == token else total[row]) * prob
+                    if not score * (end_gain[row] if may_end else letter_gain[row]) > last_place:
+                        if not may_end and most_from[row] * prob <= last_place:
+                            break
                         continue
+                    before = np.int64(trie_of[row])
+                    after, factor = spell_on(
+                        trie,
+                        trie_letter,
+                        trie_factor,
+                        has_few_letters,
+                        letters,
+                        first,
+                        stop,
+                        np.int64(0) if ends else before,
+                    )
                     # Readings: -1 is to end no word.
-                    after = spell_on(fusion, np.int64(0) if ends else trie, token)
-                    if after == IMPOSSIBLE:
-                        continue
-                    first_reading, ended = -1, trie
-                    num_readings = 0
-                    if fusion.is_separated:
-                        if ends and trie != 0:
-                            first_reading, num_readings = 0, count_words(fusion, trie)
-                    else:
+                    first_reading, num_readings, ended = -1, np.int64(0), before
+                    if ends and before != 0:
+                        first_reading = 0
+                    if not is_separated:
                         ended = after
-                        num_readings = count_words(fusion, after)
-                        if fusion.first_child[after] == fusion.first_child[after + 1]:
+                        if trie[after].first_child == trie[after].stop_child:
                             first_reading = 0
+                    if may_end and ended != 0:
+                        num_readings = np.int64(trie[ended].stop_word - trie[ended].first_word)
+                    may_be_there = child_tokens[row] >> (token & 63) & 1
                     for reading in range(first_reading, num_readings):
-                        word, after_it = np.int64(NO_WORD), after
-                        certain, lm = node_certain[node], np.int64(node_lm[node])
+                        word = np.int64(NO_WORD)
                         if reading >= 0:
-                            word = word_of(fusion, ended, reading)
-                            if fusion.is_separated and num_readings == 1:
-                                if np.isnan(node_end_score[node]):
-                                    added, lm = score_word(fusion, lm, word)
-                                    node_end_score[node], node_end_lm[node] = added, lm
-                                certain += node_end_score[node]
-                                lm = np.int64(node_end_lm[node])
-                            else:
-                                added, lm = score_word(fusion, lm, word)
-                                certain += added
-                            if not fusion.is_separated:
-                                after_it = np.int64(0)
-                        ends_before = fusion.is_separated and reading >= 0
-                        ends_after = not fusion.is_separated and reading >= 0
-                        hot, credit = follow_hotwords(
-                            fusion, np.int64(node_hot[node]), ends_before, token, ends_after
-                        )
-                        certain += credit
-                        fused = certain + fusion.look_ahead[after_it] + fusion.hot_potential[hot]
-                        grown = math.exp(fused - reference)
-                        score = mass * grown
-                        last_place = scores[beam_size - 1] if count == beam_size else NEGLIGIBLE
-                        if not score > last_place:
-                            continue
-                        child = first_child[row]
-                        while child >= 0 and (last[child] != token or words[child] != word):
-                            child = next_child[child]
-                        if child >= 0:
-                            continue
-                        if count == beam_size and codes[count - 1] >= beam_size:
-                            free[num_free] = codes[count - 1] - beam_size
-                            num_free += 1
-                        num_free -= 1
-                        slot = free[num_free]
-                        count = insert(scores, codes, count, score, beam_size + slot)
-                        grown_row[slot], grown_token[slot], grown_word[slot] = row, token, word
-                        grown_trie[slot], grown_lm[slot], grown_hot[slot] = after_it, lm, hot
-                        grown_certain[slot], grown_mass[slot] = certain, mass
-                        grown_weight[slot] = grown
+                            word = np.int64(words[trie[ended].first_word + reading])
+                        if may_be_there:
+                            child = first_child[row]
+                            while child >= 0 and (
+                                last[child] != token or tree_nodes[nodes[child]].word != word
+                            ):
+                                child = next_child[child]
+                            if child >= 0:
+                                continue
+                        grown = score * factor
+                        if reading >= 0:
+                            node = tree_nodes[nodes[row]]
+                            is_noted = is_separated and num_readings == 1
+                            end_factor = node.end_factor if is_noted else np.nan
+                            if np.isnan(end_factor):
+                                # `step`, written out: called, it would count references.
+                                added, state = 0.0, np.int64(node.lm)
+                                lm_id = lm_ids[word]
+                                found = 1 + np.int64(lm_id)
+                                while state != EMPTY_STATE:
+                                    low = np.int64(lm_first_child[state])
+                                    high = np.int64(lm_first_child[state + 1])
+                                    while high - low > 1:
+                                        middle = (low + high) >> 1
+                                        if lm_word[middle] <= lm_id:
+                                            low = middle
+                                        else:
+                                            high = middle
+                                    if low < high and lm_word[low] == lm_id:
+                                        found = low
+                                        break
+                                    added += lm_backoff[state]
+                                    state = np.int64(lm_suffix[state])
+                                added += lm_log_prob[found]
+                                added = lm_weight * added if lm_weight > 0 else 0.0
+                                added += word_scores[word]
+                                end_factor = math.exp(added - trie[ended].look_ahead)
+                                if is_noted:
+                                    node.end_score, node.end_factor = added, end_factor
+                                    node.end_lm = lm_next_state[found]
+                                    end_gain[row] = end_factor * letter_gain[row]
+                            grown *= end_factor
+                        if has_hotwords:
+                            state = np.int64(tree_nodes[nodes[row]].hot)
+                            grown *= follow_hotwords(fusion, state, token, reading >= 0)[2]
+                        if grown > last_place:
+                            num_waiting = insert(
+                                waiting,
+                                waiting_codes,
+                                num_waiting,
+                                grown,
+                                row << _ROW_BITS | (reading + 1) << _READING_BITS | token,
+                            )
+                            if num_waiting == _MOST_WAITING:
+                                count = merge(
+                                    scores, codes, count, waiting, waiting_codes, num_waiting
+                                )
+                                num_waiting = 0
+                                if count == beam_size:
+                                    last_place = scores[beam_size - 1]
+            count = merge(scores, codes, count, waiting, waiting_codes, num_waiting)
             for row in range(size):
-                node_rows[nodes[row]] = -1
+                tree_nodes[nodes[row]].row = -1
             size = count
             for place in range(size):
-                if codes[place] < beam_size:
-                    row = codes[place]
-                    node = nodes[row]
+                row, token = codes[place] >> _ROW_BITS, codes[place] & _TOKEN_MASK
+                number = np.int64(nodes[row])
+                if token == BLANK:
                     in_blank[place], in_token[place] = new_in_blank[row], new_in_token[row]
-                    rank[place] = new_total[row]
-                    new_weight[place] = weight[row]
                 else:
-                    growth = codes[place] - beam_size
-                    parent = np.int64(nodes[grown_row[growth]])
-                    token, word = grown_token[growth], grown_word[growth]
-                    slot = slot_of(table, parents, last_tokens, node_words, parent, token, word)
-                    if table[slot] == ROOT:
-                        table[slot] = num_nodes
-                        parents[num_nodes], last_tokens[num_nodes] = parent, token
-                        node_words[num_nodes] = word
-                        set_state(
-                            fusion,
-                            tree,
-                            num_nodes,
-                            grown_trie[growth],
-                            grown_lm[growth],
-                            grown_hot[growth],
-                            grown_certain[growth],
-                        )
+                    in_blank[place], in_token[place] = 0.0, scores[place]
+                    reading = (codes[place] >> _READING_BITS & _TOKEN_MASK) - 1
+                    parent, before = number, np.int64(tree_nodes[number].trie)
+                    after, factor = spell_on(
+                        trie,
+                        trie_letter,
+                        trie_factor,
+                        has_few_letters,
+                        letters,
+                        np.int64(first_letter[token]),
+                        np.int64(first_letter[token + 1]),
+                        np.int64(0) if ends_word[token] else before,
+                    )
+                    word = np.int64(NO_WORD)
+                    if reading >= 0:
+                        ended = before if is_separated else after
+                        word = np.int64(words[trie[ended].first_word + reading])
+                        after = after if is_separated else np.int64(0)
+                    slot = hash_of(parent, token, word) & (len(table) - 1)
+                    while table[slot] != ROOT:
+                        node = tree_nodes[table[slot]]
+                        if node.parent == parent and node.last == token and node.word == word:
+                            break
+                        slot = (slot + 1) & (len(table) - 1)
+                    number = np.int64(table[slot])
+                    if number == ROOT:
+                        number = num_nodes
                         num_nodes += 1
-                    node = table[slot]
-                    in_blank[place], in_token[place] = 0.0, grown_mass[growth]
-                    rank[place] = grown_mass[growth]
-                    new_weight[place] = grown_weight[growth]
-                new_nodes[place] = node
-                node_rows[node] = place
+                        table[slot] = number
+                        above, node = tree_nodes[parent], tree_nodes[number]
+                        score, state, lent = 0.0, np.int64(above.lm), 0.0
+                        if reading >= 0:
+                            if np.isnan(above.end_score):
+                                score, state = score_word(
+                                    fusion.lm, lm_weight, lm_ids, word_scores, state, word
+                                )
+                            else:
+                                score, state = above.end_score, np.int64(above.end_lm)
+                        node.lm, node.hot = state, above.hot
+                        if has_hotwords:
+                            state, credit, _ = follow_hotwords(
+                                fusion, np.int64(above.hot), token, reading >= 0
+                            )
+                            score += credit
+                            lent = hot_potential[state] - hot_potential[above.hot]
+                            node.hot = state
+                        node.parent, node.last, node.word = parent, token, word
+                        node.trie, node.certain = after, above.certain + score
+                        if reading >= 0 or has_hotwords:
+                            ahead = trie[after].look_ahead - trie[before].look_ahead
+                            factor = math.exp(score + ahead + lent)
+                        node.factor = factor
+                        node.end_score = node.end_factor = np.nan
+                new_nodes[place] = number
+                tree_nodes[number].row = place
             for place in range(size):
-                node = new_nodes[place]
-                nodes[place], weight[place] = node, new_weight[place]
-                total[place], rank[place] = rank[place], scores[place]
-                last[place], words[place] = last_tokens[node], node_words[node]
-                parent_rows[place] = node_rows[parents[node]] if node != ROOT else -1
-        if size == 0 or not rank[0] < math.inf:
-            return t, 0, num_nodes, log_scale, reference
-        if abs(node_fused[nodes[0]] - reference) > 64.0:
-            reference = node_fused[nodes[0]]
-            for row in range(size):
-                weight[row] = math.exp(node_fused[nodes[row]] - reference)
-                rank[row] = total[row] * weight[row]
-        if not 2.0**-64 < rank[0] < 2.0**64:
-            exponent = math.frexp(rank[0])[1]
+                number = np.int64(new_nodes[place])
+                node = tree_nodes[number]
+                nodes[place], total[place] = number, scores[place]
+                last[place], trie_of[place] = node.last, node.trie
+                factor_of[place] = node.factor
+                gain, end_factor = hot_gains[node.hot], node.end_factor
+                if np.isnan(end_factor):
+                    end_factor = trie[node.trie].end_gain
+                letter_gain[place], end_gain[place] = gain, gain * end_factor
+                parent_rows[place] = tree_nodes[node.parent].row if number != ROOT else -1
+        if size == 0 or not total[0] < math.inf:
+            return t, 0, num_nodes, log_scale
+        if not _RESCALE_BELOW < total[0] < _RESCALE_ABOVE:
+            exponent = math.frexp(total[:size].max())[1]
             scale = math.ldexp(1.0, -exponent)
             log_scale += exponent * math.log(2.0)
             for row in range(size):
                 in_blank[row] *= scale
                 in_token[row] *= scale
                 total[row] *= scale
-                rank[row] *= scale
-    return num_frames, size, num_nodes, log_scale, reference
+    return num_frames, size, num_nodes, log_scale

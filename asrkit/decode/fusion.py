@@ -16,26 +16,43 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrkit.compiled import compiled
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.hotwords import HotwordAutomaton, parse_hotword
-from asrkit.decode.lexicon import Letters, Lexicon, Spelling
+from asrkit.decode.lexicon import Letters, Lexicon, Spelling, Trie
 from asrkit.errors import UsageError
 from asrkit.lm.model_file import load_ngram
-from asrkit.lm.ngram import NGramArrays, NGramModel, step
+from asrkit.lm.ngram import NGramArrays, NGramModel
 from asrkit.settings import DecodeSettings
 
-UNKNOWN = -1
-"""Trie node of an unfinished word that leaves the lexicon."""
-IMPOSSIBLE = -2
-"""Trie node of what must not be: such a word where the vocabulary is closed."""
 NO_WORD = -1
 """Word of a growth that ends none."""
+
+PLACE = np.dtype(
+    [
+        ("first_child", np.int32),
+        ("stop_child", np.int32),
+        ("first_word", np.int32),
+        ("stop_word", np.int32),
+        ("child_letters", np.uint64),
+        ("look_ahead", np.float64),
+        ("leave_factor", np.float64),
+        ("end_gain", np.float64),
+    ],
+    align=True,
+)
+"""A node of the trie, where a word stands that is being spelled.
+
+Children and words as in `Trie`; the lowest 6 bits of the letters to the children as a set, which
+mostly spares looking for them; the best that the word can still be worth, in nats, weighted. As
+factors, e to nats: what a letter changes in that which leads to no word of the lexicon, 0 if there
+must not be one; and the most that ending the word can add.
+"""
 
 
 class FusionArrays(NamedTuple):
@@ -45,10 +62,15 @@ class FusionArrays(NamedTuple):
     ----------
     lm, lm_start, lm_end
         The model, the state at the beginning, and the id of `</s>`.
-    first_child, letter, first_word, words
-        See `Trie`.
-    look_ahead : float64 (nodes + 2,)
-        In nats, weighted; the last but one is 0, unused, the last that of `UNKNOWN`.
+    trie : PLACE (nodes + 1,)
+        The last is where words are that the lexicon does not have.
+    trie_letter : int32 (nodes + 1,)
+        That leads to each node.
+    trie_factor : float64 (nodes + 1,)
+        e to what that letter changes in the look-ahead, at most 1; apart from the rest, for a
+        search asks for it far more often.
+    words : int32
+        Of all nodes; see `Trie`. Where there may be unknown words, each node has a word.
     lm_ids : int32 (W + 1,)
         Of the words, in the language model; the last of unknown ones.
     word_scores : float64 (W + 1,)
@@ -57,20 +79,21 @@ class FusionArrays(NamedTuple):
         Of each token; token v adds `letters[first_letter[v]:first_letter[v + 1]]`.
     hot_column, hot_next, hot_potential, hot_credit, hot_gain, hot_start
         See `HotwordAutomaton`; the gain is that of a token, with all that it brings.
-    lm_weight, best_word_score : float
-        The latter is the highest of `word_scores`, at least 0.
-    is_separated, is_open : bool
-        Whether tokens end words; whether words outside the lexicon can be spelled.
+    hot_factor : float64, as `hot_next`
+        e to what each step of the automaton adds, lent and granted.
+    lm_weight : float
+    is_separated, has_hotwords, has_few_letters : bool
+        Whether tokens end words; whether there are any hotwords; whether there are at most 64
+        letters, so that the set of those to the children of a place tells all of them apart.
     """
 
     lm: NGramArrays
     lm_start: int
     lm_end: int
-    first_child: NDArray[np.int32]
-    letter: NDArray[np.int32]
-    first_word: NDArray[np.int32]
+    trie: NDArray[np.void]
+    trie_letter: NDArray[np.int32]
+    trie_factor: NDArray[np.float64]
     words: NDArray[np.int32]
-    look_ahead: NDArray[np.float64]
     lm_ids: NDArray[np.int32]
     word_scores: NDArray[np.float64]
     ends_word: NDArray[np.bool_]
@@ -81,11 +104,12 @@ class FusionArrays(NamedTuple):
     hot_potential: NDArray[np.float64]
     hot_credit: NDArray[np.float64]
     hot_gain: NDArray[np.float64]
+    hot_factor: NDArray[np.float64]
     hot_start: int
     lm_weight: float
-    best_word_score: float
     is_separated: bool
-    is_open: bool
+    has_hotwords: bool
+    has_few_letters: bool
 
 
 @dataclass(frozen=True)
@@ -141,6 +165,11 @@ def check_fusion(settings: DecodeSettings) -> None:
             'decode.vocabulary = "closed": nothing tells the words; name a lexicon or a language '
             "model, or leave the vocabulary open"
         )
+    if settings.word_bonus and not (settings.lm or settings.lexicon):
+        raise UsageError(
+            f"decode.word_bonus = {settings.word_bonus:g}: it makes up for what a language model "
+            "takes for each word, and there is none; name a language model, or set it to 0"
+        )
 
 
 def make_fusion(settings: DecodeSettings, tokens: TokenTable) -> Fusion | None:
@@ -158,7 +187,12 @@ def make_fusion(settings: DecodeSettings, tokens: TokenTable) -> Fusion | None:
     hotwords = [parse_hotword(text, settings.hotword_weight) for text in settings.hotwords]
     if not (settings.lm or settings.lexicon or settings.word_bonus or any(hotwords)):
         return None
-    return _make_fusion(settings, tokens)
+    with _MAKING:
+        return _make_fusion(settings, tokens)
+
+
+_MAKING = Lock()
+"""Held while files are read, so that of many threads one does it for all."""
 
 
 @lru_cache(maxsize=1)
@@ -190,6 +224,11 @@ def written_words(lm: NGramModel | None, tokens: TokenTable) -> Lexicon:
     )
 
 
+@lru_cache(maxsize=1)
+def _number_words(lm: NGramModel, words: tuple[str, ...]) -> NDArray[np.int32]:
+    return np.array([lm.word_id(word) for word in words], np.int32)
+
+
 def build_fusion(
     settings: DecodeSettings,
     tokens: TokenTable,
@@ -200,19 +239,20 @@ def build_fusion(
     spelling = Spelling.of(tokens)
     is_open = settings.vocabulary == "open" and spelling.is_separated
     model = lm.arrays if lm is not None else _NO_LM
-    lm_ids = [*(lm.word_id(word) if lm is not None else 0 for word in lexicon.words), 0]
-    is_unknown = [*(lm is not None and word not in lm for word in lexicon.words), True]
-    word_scores = settings.word_bonus - settings.oov_penalty * np.array(is_unknown, np.float64)
+    lm_ids = np.zeros(len(lexicon.words) + 1, np.int32)
+    is_unknown = np.zeros(len(lm_ids))
+    if lm is not None:
+        lm_ids[:-1] = _number_words(lm, lexicon.words)
+        is_unknown[:] = lm_ids == lm.UNK
+    elif lexicon.words:
+        is_unknown[-1] = 1.0
+    word_scores = settings.word_bonus - settings.oov_penalty * is_unknown
     weight = settings.lm_weight if lm is not None else 0.0
     values = np.zeros(len(lm_ids))
     if weight > 0:  # of minus infinity, nothing else is left
-        values = weight * model.log_prob[1 + np.array(lm_ids)].astype(np.float64)
+        values = weight * model.log_prob[1 + lm_ids].astype(np.float64)
     values = np.minimum(values + word_scores - settings.word_bonus, 0.0)
     trie = lexicon.trie
-    best = trie.best_below(values)
-    if is_open:
-        best = np.maximum(best, values[-1])
-    best[0] = 0.0
     found = [parse_hotword(text, settings.hotword_weight) for text in settings.hotwords]
 
     def spell(word: str) -> Sequence[Letters]:
@@ -230,16 +270,19 @@ def build_fusion(
     lengths = [len(letters) for letters in spelling.letters]
     ends = spelling.ends_word if spelling.is_separated else np.ones(len(tokens), np.bool_)
     most_symbols = int((np.array(lengths) + ends).max())
+    places = _lay_out(trie, values, word_scores, is_open, spelling.is_separated)
+    ahead = places["look_ahead"]
+    with np.errstate(over="ignore", invalid="ignore"):  # what is worth nothing at all is impossible
+        factors = np.nan_to_num(np.exp(ahead - ahead[np.append(trie.parents, -1)]))
     arrays = FusionArrays(
         lm=model,
         lm_start=lm.start_state if lm is not None else 0,
         lm_end=lm.end_id if lm is not None else 0,
-        first_child=trie.first_child,
-        letter=trie.letter,
-        first_word=trie.first_word,
-        words=trie.words,
-        look_ahead=np.concatenate([best, [0.0, values[-1]]]),
-        lm_ids=np.array(lm_ids, np.int32),
+        trie=places,
+        trie_letter=np.append(trie.letter, np.int32(-1)),
+        trie_factor=factors,
+        words=np.append(trie.words, np.int32(len(lexicon.words))),
+        lm_ids=lm_ids,
         word_scores=word_scores,
         ends_word=spelling.ends_word,
         first_letter=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
@@ -249,13 +292,51 @@ def build_fusion(
         hot_potential=automaton.potential,
         hot_credit=automaton.credit,
         hot_gain=automaton.gain + (most_symbols - 1) * automaton.gain.max(),
+        hot_factor=automaton.factors(),
         hot_start=automaton.start,
         lm_weight=weight,
-        best_word_score=max(0.0, float(word_scores.max())),
         is_separated=spelling.is_separated,
-        is_open=is_open,
+        has_hotwords=any(found),
+        has_few_letters=len(spelling.letter_ids) <= 64,
     )
     return Fusion(arrays, lexicon, bool(settings.lexicon), lm is not None)
+
+
+def _lay_out(
+    trie: Trie,
+    values: NDArray[np.float64],
+    word_scores: NDArray[np.float64],
+    is_open: bool,
+    is_separated: bool,
+) -> NDArray[np.void]:
+    """Give the places of a trie, see `PLACE`; `values` are what words are worth ahead."""
+    best = trie.best_below(values)
+    gain = trie.best_at(word_scores)
+    if is_open:
+        best = np.maximum(best, values[-1])
+        gain[gain == -np.inf] = word_scores[-1]
+    best[0] = 0.0
+    if not is_separated:  # any token may end a word
+        gain[:] = max(0.0, word_scores.max())
+    places = np.zeros(len(best) + 1, PLACE)
+    known, unknown = places[:-1], places[-1:]
+    known["first_child"], known["stop_child"] = trie.first_child[:-1], trie.first_child[1:]
+    known["first_word"], known["stop_word"] = trie.first_word[:-1], trie.first_word[1:]
+    bits = np.uint64(1) << (trie.letter[1:] & 63).astype(np.uint64)
+    np.bitwise_or.at(known["child_letters"], trie.parents[1:], bits)
+    known["look_ahead"] = best
+    with np.errstate(over="ignore", invalid="ignore"):  # what is worth nothing at all is impossible
+        known["end_gain"] = np.nan_to_num(np.exp(gain - best), posinf=0.0)
+        if is_open:
+            no_word = known["first_word"] == known["stop_word"]
+            known["first_word"][no_word] = len(trie.words)
+            known["stop_word"][no_word] = len(trie.words) + 1
+            known["leave_factor"] = np.exp(values[-1] - best)
+            unknown["first_word"], unknown["stop_word"] = len(trie.words), len(trie.words) + 1
+            unknown["look_ahead"], unknown["leave_factor"] = values[-1], 1.0
+            unknown["end_gain"] = np.exp(word_scores[-1] - values[-1])
+    places["end_gain"][0] = max(1.0, places["end_gain"][0])
+    return places
 
 
 _NO_WORDS = ("<unk>", "<s>", "</s>")
@@ -276,70 +357,3 @@ _NO_LM = NGramArrays(
     first_child=_read_only([1, 2], np.int32),
 )
 """A single word, which is certain."""
-
-
-@compiled(inline=True)
-def spell_on(fusion, trie_node, token):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Give the trie node after the letters of a token."""
-    for index in range(fusion.first_letter[token], fusion.first_letter[token + 1]):
-        if trie_node == UNKNOWN:
-            break
-        letter = fusion.letters[index]
-        low, high = fusion.first_child[trie_node], fusion.first_child[trie_node + 1]
-        end = high
-        while low < high:
-            middle = (low + high) >> 1
-            if fusion.letter[middle] < letter:
-                low = middle + 1
-            else:
-                high = middle
-        if low < end and fusion.letter[low] == letter:
-            trie_node = low
-        elif fusion.is_open:
-            trie_node = UNKNOWN
-        else:
-            return IMPOSSIBLE
-    return trie_node
-
-
-@compiled(inline=True)
-def count_words(fusion, trie_node):  # type: ignore[no-untyped-def] # pragma: no cover
-    """How many words a finished spelling can be; an unknown word is one, if it may be."""
-    if trie_node >= 0:
-        known = fusion.first_word[trie_node + 1] - fusion.first_word[trie_node]
-        if known > 0:
-            return known
-    return 1 if fusion.is_open else 0
-
-
-@compiled(inline=True)
-def word_of(fusion, trie_node, reading):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Give the number of a finished word, that of unknown ones if it is none."""
-    if trie_node >= 0 and fusion.first_word[trie_node + 1] > fusion.first_word[trie_node]:
-        return np.int64(fusion.words[fusion.first_word[trie_node] + reading])
-    return len(fusion.lm_ids) - 1
-
-
-@compiled(inline=True)
-def score_word(fusion, lm_state, word):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Give what a finished word adds, and the state of the language model after it."""
-    log_prob, next_state = step(fusion.lm, lm_state, fusion.lm_ids[word])
-    weighted = fusion.lm_weight * log_prob if fusion.lm_weight > 0 else 0.0
-    return weighted + fusion.word_scores[word], next_state
-
-
-@compiled(inline=True)
-def follow_hotwords(fusion, state, ends_before, token, ends_after):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Give the hotwords' state after a token, with or without ends of words, and their credit."""
-    credit = 0.0
-    boundary = fusion.hot_column[len(fusion.hot_column) - 1]
-    if ends_before:
-        state = fusion.hot_next[state, boundary]
-        credit += fusion.hot_credit[state]
-    for index in range(fusion.first_letter[token], fusion.first_letter[token + 1]):
-        state = fusion.hot_next[state, fusion.hot_column[fusion.letters[index]]]
-        credit += fusion.hot_credit[state]
-    if ends_after:
-        state = fusion.hot_next[state, boundary]
-        credit += fusion.hot_credit[state]
-    return state, credit

@@ -160,3 +160,10 @@ class HotwordAutomaton:
         gain = np.maximum(after.max(axis=1) - potential, 0.0)
         start = int(next_state[0, column[BOUNDARY]])
         return cls(column, next_state, potential, credit, gain, start)
+
+    def factors(self) -> NDArray[np.float64]:
+        """Give e to what each step adds, lent and granted, in the shape of `next_state`."""
+        after = (self.potential + self.credit)[self.next_state]
+        with np.errstate(over="ignore"):  # of a weight beyond all measure
+            factors: NDArray[np.float64] = np.exp(after - self.potential[:, None])
+        return factors

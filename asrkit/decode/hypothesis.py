@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -143,25 +143,24 @@ class Hypothesis:
         log_prob : float
             Kept as it is.
         """
-        bounds = np.flatnonzero(np.diff(path, prepend=-1, append=-1)).tolist()
+        starts = np.flatnonzero(np.diff(path, prepend=-1)) if len(path) else np.zeros(0, np.int64)
         on_path = log_probs[np.arange(len(path)), path].astype(np.float64)
-        peaks = np.exp(np.maximum.reduceat(on_path, bounds[:-1])).tolist() if len(path) else []
-        runs = [
-            (int(path[start]), start, end, peak)
-            for (start, end), peak in zip(pairwise(bounds), peaks, strict=True)
-            if path[start] != tokens.blank_id
-        ]
+        peaks = np.maximum.reduceat(on_path, starts) if len(path) else on_path
+        is_token = path[starts] != tokens.blank_id
+        ids = path[starts][is_token].tolist()
+        ends = np.append(starts[1:], len(path))[is_token]
+        symbols = tokens.symbols
         return cls(
-            text=tokens.decode([token for token, *_ in runs]),
+            text=tokens.decode(ids),
             unit=tokens.unit,
             tokens=tuple(
-                TimedToken(
-                    token=tokens.symbols[token],
-                    start_s=start * frame_s,
-                    end_s=end * frame_s,
-                    probability=peak,
+                map(
+                    TimedToken,
+                    [symbols[token] for token in ids],
+                    (starts[is_token] * frame_s).tolist(),
+                    (ends * frame_s).tolist(),
+                    np.exp(peaks[is_token]).tolist(),
                 )
-                for token, start, end, peak in runs
             ),
             log_prob=log_prob,
         )

@@ -210,11 +210,16 @@ class Trie:
             (0, *np.cumsum([1, *is_new.sum(axis=0)]).tolist()),
         )
 
-    def best_below(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the highest value of a word at each node or below; `values` are the words'."""
+    def best_at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the highest value of a word at each node, -inf if it has none."""
         best = np.full(len(self.letter), -np.inf)
         owners = np.repeat(np.arange(len(best)), np.diff(self.first_word))
         np.maximum.at(best, owners, values[self.words])
+        return best
+
+    def best_below(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the highest value of a word at each node or below; `values` are the words'."""
+        best = self.best_at(values)
         for start, stop in reversed([*pairwise(self.levels)][1:]):
             np.maximum.at(best, self.parents[start:stop], best[start:stop])
         return best

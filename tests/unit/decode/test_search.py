@@ -126,6 +126,7 @@ def test_the_best_has_the_others_as_alternatives(log_probs: Tensor, chars: Token
         ({"method": "greedy", "lm": "x.arpa"}, "the greedy search has no use for it"),
         ({"method": "greedy", "hotwords": ("a",)}, "the greedy search has no use for it"),
         ({"vocabulary": "closed"}, "nothing tells the words"),
+        ({"word_bonus": 1.5}, "word_bonus = 1.5: .* name a language model, or set it to 0"),
     ],
 )
 def test_settings_that_would_go_unheeded_are_refused(
