@@ -99,7 +99,10 @@ def decode_batch(
 
 def _in_threads(search: Callable[[Tensor], Found], utterances: Sequence[Tensor]) -> list[Found]:
     """Search every utterance; as many at once as torch has threads."""
-    with ThreadPoolExecutor(max(1, min(len(utterances), torch.get_num_threads()))) as pool:
+    num_threads = min(len(utterances), torch.get_num_threads())
+    if num_threads <= 1:
+        return [search(each) for each in utterances]
+    with ThreadPoolExecutor(num_threads) as pool:
         return list(pool.map(search, utterances))
 
 
