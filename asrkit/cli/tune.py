@@ -58,12 +58,14 @@ def tune_command(
     Prints a table of error rates: greedy, beam, beam + LM. What has the fewest errors is chosen, of
     equally good ones the fastest; if nothing is better than the greedy search, that stays, the
     table says so, and the exit code is 0. The probabilities of words are calibrated too. MODEL is
-    not changed; -o writes a copy whose settings are the chosen ones, the LM by the path given here.
+    not changed; -o writes a copy whose settings are the chosen ones. It finds the LM by its place
+    beside it: move both together.
     """
     import json
     import os
     from dataclasses import replace
 
+    from asrkit.decode.fusion import relate_decode_files
     from asrkit.errors import UsageError
     from asrkit.files import write_atomically
     from asrkit.model_file import load_recognizer, save_recognizer
@@ -108,7 +110,8 @@ def tune_command(
         if tuning.calibration:
             draw_reliability(out / "reliability.png", tuning.calibration)
     if output is not None:
-        tuned = recognizer.settings.model_copy(update={"decode": tuning.settings})
+        decode = relate_decode_files(tuning.settings, output.parent)
+        tuned = recognizer.settings.model_copy(update={"decode": decode})
         card = report.extend_card(recognizer.card)
         save_recognizer(output, replace(recognizer, settings=tuned, card=card))
 

@@ -11,7 +11,8 @@ true score takes its place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -133,10 +134,19 @@ class Fusion:
 
 
 def place_decode_files(settings: DecodeSettings, folder: Path) -> DecodeSettings:
-    """Take relative paths of the settings from a folder: the recipe's."""
+    """Take relative paths of the settings from a folder: the recipe's, or the model file's."""
+    return _with_paths(settings, lambda path: str(folder / path))
+
+
+def relate_decode_files(settings: DecodeSettings, folder: Path) -> DecodeSettings:
+    """Undo `place_decode_files` for a model file that is to lie in a folder."""
+    return _with_paths(settings, lambda path: os.path.relpath(path, folder))
+
+
+def _with_paths(settings: DecodeSettings, change: Callable[[str], str]) -> DecodeSettings:
     paths = {"lm": settings.lm, "lexicon": settings.lexicon}
-    placed = {name: str(folder / path) for name, path in paths.items() if path}
-    return settings.model_copy(update=placed)
+    changed = {name: change(path) for name, path in paths.items() if path}
+    return settings.model_copy(update=changed)
 
 
 def check_fusion(settings: DecodeSettings) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from asrkit.data.manifest import read_manifest
 from asrkit.data.tokens import TokenTable
-from asrkit.decode.fusion import place_decode_files
+from asrkit.decode.fusion import place_decode_files, relate_decode_files
 from asrkit.errors import UsageError
 from asrkit.files import write_atomically
 from asrkit.model_file import Recognizer, save_recognizer
@@ -23,7 +23,7 @@ from asrkit.score.protocol import load_protocol
 from asrkit.score.reading import read_transcripts
 from asrkit.score.report import ScoreReport
 from asrkit.score.scorer import score
-from asrkit.settings import Settings
+from asrkit.settings import DecodeSettings, Settings
 from asrkit.train.checkpoint import load_weights, load_weights_into
 from asrkit.train.distributed import World
 from asrkit.train.loop import Trainer
@@ -94,8 +94,7 @@ class RecipeRun:
         """Decode every split of `decode.splits` that the corpus has."""
         tokens = self._tokens()
         model = self._trained_model(tokens).to(self.world.device)
-        decode = place_decode_files(self.settings.decode, self.recipe_toml.parent)
-        settings = self.settings.model_copy(update={"decode": decode})
+        settings = self.settings.model_copy(update={"decode": self._decode_settings})
         for split in self._splits():
             utterances = read_manifest(self.run.manifest(split))
             decode_split(self.run.hypotheses(split), model, utterances, tokens, settings)
@@ -124,12 +123,18 @@ class RecipeRun:
         tokens = self._tokens()
         card = write_card(self.settings, self.run, self.notes)
         model = self._trained_model(tokens)
-        save_recognizer(self.run.model, Recognizer(model, tokens, self.settings, card))
+        decode = relate_decode_files(self._decode_settings, self.run.model.parent)
+        settings = self.settings.model_copy(update={"decode": decode})
+        save_recognizer(self.run.model, Recognizer(model, tokens, settings, card))
 
     @property
     def absent_splits(self) -> list[str]:
         """What `decode.splits` names but the corpus does not have."""
         return [s for s in self.settings.decode.splits if not self.run.manifest(s).exists()]
+
+    @property
+    def _decode_settings(self) -> DecodeSettings:
+        return place_decode_files(self.settings.decode, self.recipe_toml.parent)
 
     def _splits(self) -> Sequence[str]:
         present = [s for s in self.settings.decode.splits if self.run.manifest(s).exists()]
