@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asrkit.errors import EXIT_SOME_FAILED
+from asrkit.cli.results import choose_writers, exit_if_any_failed, write_result
 
 if TYPE_CHECKING:
     from asrkit.transcribe.align import AlignedRecording
@@ -53,15 +53,19 @@ def align_command(
     """
     import torch
 
+    from asrkit.errors import UsageError
     from asrkit.model_file import load_recognizer
     from asrkit.nn.denormals import flushed_denormals
     from asrkit.progress import CountProgress
     from asrkit.transcribe.align import AlignFailure, align_recordings
     from asrkit.transcribe.align_inputs import find_recordings
+    from asrkit.transcribe.writers import ALIGNMENT_WRITERS
 
     context.with_resource(flushed_denormals())
     recordings = find_recordings(audio, text)
-    writers = _choose_writers(formats, out, len(recordings))
+    writers = choose_writers(formats, out, ALIGNMENT_WRITERS)
+    if out is None and "textgrid" in writers and len(recordings) > 1:
+        raise UsageError("--format textgrid: one file holds one recording; several need --out DIR")
     recognizer = load_recognizer(model)
     if torch.cuda.is_available():
         recognizer.model.cuda()
@@ -77,43 +81,17 @@ def align_command(
                 if remark:
                     progress.say(f"asrkit: {result.recording.label}: {remark}")
             _write(result, writers, out)
-    if failures:
-        typer.echo(
-            f"asrkit: {len(failures)} of {len(recordings)} failed: "
-            f"{', '.join(failure.label for failure in failures)}",
-            err=True,
-        )
-        raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _choose_writers(
-    formats: str, out: Path | None, num_recordings: int
-) -> dict[str, AlignmentWriter]:
-    from asrkit.errors import UsageError
-    from asrkit.transcribe.writers import ALIGNMENT_WRITERS
-
-    names = [name.strip() for name in formats.split(",")]
-    for name in names:
-        if name not in ALIGNMENT_WRITERS:
-            raise UsageError(f"--format {name}: unknown; expected {' or '.join(ALIGNMENT_WRITERS)}")
-    if out is None and len(names) > 1:
-        raise UsageError(f"--format {formats}: several formats need --out DIR")
-    if out is None and names == ["textgrid"] and num_recordings > 1:
-        raise UsageError("--format textgrid: one file holds one recording; several need --out DIR")
-    return {name: ALIGNMENT_WRITERS[name] for name in names}
+    exit_if_any_failed([failure.label for failure in failures], len(recordings))
 
 
 def _write(
     aligned: AlignedRecording, writers: dict[str, AlignmentWriter], out: Path | None
 ) -> None:
-    from asrkit.files import write_atomically
     from asrkit.transcribe.writers import suffix_of
 
     for name, write in writers.items():
         if out is None:
             typer.echo(write(aligned), nl=False)
-            continue
-        out.mkdir(parents=True, exist_ok=True)
-        path = out / f"{aligned.recording.file_name}.{suffix_of(name)}"
-        # What is not UTF-8 in a file name are lone surrogates; JSON escapes them as Python does.
-        write_atomically(path, write(aligned).encode("utf-8", "backslashreplace"))
+        else:
+            path = out / f"{aligned.recording.file_name}.{suffix_of(name)}"
+            write_result(path, write(aligned))

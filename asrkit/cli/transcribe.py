@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from asrkit.errors import EXIT_SOME_FAILED
+from asrkit.cli.results import choose_writers, exit_if_any_failed, write_result
 
 if TYPE_CHECKING:
     from asrkit.settings import DecodeSettings
@@ -113,9 +113,10 @@ def transcribe_command(
     from asrkit.progress import CountProgress
     from asrkit.transcribe.inputs import check_distinct_names, find_sources
     from asrkit.transcribe.pipeline import Failure, transcribe
+    from asrkit.transcribe.writers import WRITERS
 
     context.with_resource(flushed_denormals())
-    writers = _choose_writers(formats, out)
+    writers = choose_writers(formats, out, WRITERS)
     if nbest > 1 and "json" not in writers:
         raise UsageError(f"--nbest {nbest}: only json has room for alternatives; add --format json")
     with tempfile.TemporaryDirectory() as spool:
@@ -156,13 +157,7 @@ def transcribe_command(
                     _write_files(out, result, writers)
                 else:
                     _print(result, len(sources) > 1, writers)
-    if failures:
-        typer.echo(
-            f"asrkit: {len(failures)} of {len(sources)} failed: "
-            f"{', '.join(failure.source.label for failure in failures)}",
-            err=True,
-        )
-        raise typer.Exit(EXIT_SOME_FAILED)
+    exit_if_any_failed([failure.source.label for failure in failures], len(sources))
 
 
 def _decode_settings(
@@ -206,19 +201,6 @@ def _read_hotwords(path: Path | None, phrases: Sequence[str] | None) -> tuple[st
     return tuple(line.strip() for line in lines if line.strip()) + tuple(phrases or ())
 
 
-def _choose_writers(formats: str, out: Path | None) -> dict[str, Writer]:
-    from asrkit.errors import UsageError
-    from asrkit.transcribe.writers import WRITERS
-
-    names = [name.strip() for name in formats.split(",")]
-    for name in names:
-        if name not in WRITERS:
-            raise UsageError(f"--format {name}: unknown; expected {' or '.join(WRITERS)}")
-    if out is None and len(names) > 1:
-        raise UsageError(f"--format {formats}: several formats need --out DIR")
-    return {name: WRITERS[name] for name in names}
-
-
 def _print(transcript: Transcript, is_one_of_many: bool, writers: dict[str, Writer]) -> None:
     for name, write in writers.items():
         if is_one_of_many and name == "txt":
@@ -229,12 +211,8 @@ def _print(transcript: Transcript, is_one_of_many: bool, writers: dict[str, Writ
 
 
 def _write_files(out: Path, transcript: Transcript, writers: dict[str, Writer]) -> None:
-    from asrkit.files import write_atomically
     from asrkit.transcribe.writers import suffix_of
 
     for name, write in writers.items():
         file_name = f"{transcript.source.name.name}.{suffix_of(name)}"
-        path = out / transcript.source.name.with_name(file_name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # What is not UTF-8 in a file name are lone surrogates; JSON escapes them as Python does.
-        write_atomically(path, write(transcript).encode("utf-8", "backslashreplace"))
+        write_result(out / transcript.source.name.with_name(file_name), write(transcript))

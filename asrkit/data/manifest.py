@@ -6,9 +6,10 @@ import json
 import math
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from asrkit.data.audio import audio_duration_s
 from asrkit.errors import ManifestError
@@ -59,7 +60,22 @@ def read_manifest(path: Path) -> list[Utterance]:
         If a duration is absent and the file cannot be read.
     """
     folder = _absolute(path).parent
-    numbered = []
+    return check_unique(
+        [
+            (where, utterance_from_fields(fields, folder, where))
+            for where, fields in read_objects(path)
+        ]
+    )
+
+
+def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give where each line of a manifest stands and its JSON object, without blank lines.
+
+    Raises
+    ------
+    ManifestError
+        If the manifest cannot be read, or a line is no object.
+    """
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
@@ -70,8 +86,7 @@ def read_manifest(path: Path) -> list[Utterance]:
             raise ManifestError(f"{where}: not JSON: {error}; expected one object a line") from None
         if not isinstance(fields, dict):
             raise ManifestError(f"{where}: not an object but {line.strip()[:40]!r}")
-        numbered.append((where, utterance_from_fields(fields, folder, where)))
-    return check_unique(numbered)
+        yield where, fields
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrkit.data.manifest import check_unique, read_lines, utterance_from_fields
+from asrkit.data.manifest import check_unique, read_lines, read_objects, utterance_from_fields
 from asrkit.errors import AudioError, ManifestError, UsageError
 
 _MANIFEST_SUFFIXES = (".jsonl", ".json")
@@ -76,16 +75,7 @@ def _read_manifest(path: Path) -> list[Recording | Unreadable]:
     folder = path.absolute().parent
     recordings: list[Recording | Unreadable] = []
     numbered = []
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            fields = json.loads(line)
-        except ValueError as error:
-            raise ManifestError(f"{where}: not JSON: {error}; expected one object a line") from None
-        if not isinstance(fields, dict):
-            raise ManifestError(f"{where}: not an object but {line.strip()[:40]!r}")
+    for where, fields in read_objects(path):
         try:
             utterance = utterance_from_fields(fields, folder, where)
         except AudioError as error:

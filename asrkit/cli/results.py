@@ -1,0 +1,44 @@
+"""What commands share that give a result for each of many files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import typer
+
+from asrkit.errors import EXIT_SOME_FAILED, UsageError
+from asrkit.files import write_atomically
+
+Writer = TypeVar("Writer")
+
+
+def choose_writers(
+    formats: str, out: Path | None, known: Mapping[str, Writer]
+) -> dict[str, Writer]:
+    """Find the writers of comma-separated formats."""
+    names = [name.strip() for name in formats.split(",")]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--format {name}: unknown; expected {' or '.join(known)}")
+    if out is None and len(names) > 1:
+        raise UsageError(f"--format {formats}: several formats need --out DIR")
+    return {name: known[name] for name in names}
+
+
+def write_result(path: Path, text: str) -> None:
+    """Write a file, and the folders that it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # What is not UTF-8 in a file name are lone surrogates; JSON escapes them as Python does.
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))
+
+
+def exit_if_any_failed(labels: Sequence[str], num_files: int) -> None:
+    """Name the files that failed, if any, and end the command with the exit code for it."""
+    if labels:
+        typer.echo(
+            f"asrkit: {len(labels)} of {num_files} failed: {', '.join(labels)}",
+            err=True,
+        )
+        raise typer.Exit(EXIT_SOME_FAILED)
