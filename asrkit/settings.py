@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from asrkit.lab_settings import LabSettings
 from asrkit.settings_types import (
@@ -33,13 +33,19 @@ class DataSettings(Table):
 
     root: str = ""
     """Folder of the raw corpus, for recipes that have a `prepare.py`."""
+    train_subsets: tuple[str, ...] = ()
+    """Parts of the raw corpus to train on, where it comes in parts and the recipe's `prepare.py`
+    knows them; empty is all."""
     train: str = ""
     """Training manifest (JSONL), for recipes without a `prepare.py`; likewise `dev` and `test`.
     A relative path is taken from the recipe's folder."""
     dev: str = ""
     test: str = ""
-    unit: Literal["char", "phone"] = "char"
-    """Targets: single characters, or symbols separated by white space (phones)."""
+    unit: Literal["char", "phone", "bpe"] = "char"
+    """Targets: single characters, symbols separated by white space (phones), or pieces of words
+    that byte-pair encoding finds in the training transcripts."""
+    vocabulary_size: PositiveInt = 500
+    """Pieces of words, the blank included; `unit = "bpe"` only."""
     sample_rate_hz: PositiveInt = 16000
     max_batch_s: PositiveFloat = 120.0
     """A batch holds at most this many seconds of audio, padding included."""
@@ -78,12 +84,46 @@ class AugmentSettings(Table):
     noise_snr_db: tuple[float, float] | None = None
     """Add Gaussian noise at a signal-to-noise ratio drawn from this range."""
     noise_probability: Share = 0.5
+    noise_slope: tuple[NonNegativeFloat, NonNegativeFloat] = (0.0, 0.0)
+    """Its power falls with frequency to a power drawn from this range: 0 is white noise, 1 pink, 2
+    brown."""
+    babble_snr_db: tuple[float, float] | None = None
+    """Add other utterances of the batch at a ratio drawn from this range."""
+    babble_probability: Share = 0.3
+    babble_voices: PositiveInt = 4
+    room_t60_s: tuple[PositiveFloat, PositiveFloat] | None = None
+    """Put speech into rooms; the time in which echoes fall by 60 dB is drawn from this range."""
+    room_direct_db: tuple[float, float] = (0.0, 15.0)
+    """Energy of the direct sound over that of its echoes, drawn from this range."""
+    room_probability: Share = 0.5
+    gain_db: tuple[float, float] | None = None
+    """Make each utterance louder by decibels drawn from this range."""
+    telephone_probability: Share = 0.0
+    """Share of utterances that are telephoned: 300 to 3400 Hz, 8-bit mu-law."""
+    low_pass_hz: tuple[PositiveFloat, PositiveFloat] | None = None
+    """Low-pass filter other utterances with a cutoff drawn from this range."""
+    low_pass_probability: Share = 0.3
     num_freq_masks: Count = 0
     max_freq_mask_bins: Count = 15
     num_time_masks: Count = 0
     max_time_mask_frames: Count = 40
     max_time_mask_share: Share = 0.2
     """No time mask is longer than this share of its utterance."""
+
+    @field_validator(
+        "noise_snr_db",
+        "noise_slope",
+        "babble_snr_db",
+        "room_t60_s",
+        "room_direct_db",
+        "gain_db",
+        "low_pass_hz",
+    )
+    @classmethod
+    def _check_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] > value[1]:
+            raise ValueError(f"{list(value)}; expected the lower end of the range first")
+        return value
 
 
 class ModelSettings(Table):
@@ -163,6 +203,11 @@ class TrainSettings(Table):
     initial_weights: tuple[str, ...] = ()
     """Weight files of earlier runs (`checkpoints/final.safetensors`) to start from, in turn: every
     weight whose name and shape agree is taken over. A relative path is taken from here."""
+    intermediate_layers: tuple[PositiveInt, ...] = ()
+    """CTC is also computed of what the output layer reads after these recurrent layers, counted
+    from 1, and trains them too (Lee & Watanabe 2021); nothing of it is left in recognition."""
+    intermediate_weight: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of the mean of these losses in what is minimised; the last layer's has the rest."""
     accumulate_batches: PositiveInt = 1
     early_stopping_epochs: Count = 0
     """Stop after this many epochs without a better dev error; 0 never stops early."""
@@ -230,3 +275,18 @@ class Settings(Table):
     score: ScoreSettings = ScoreSettings()
     lab: LabSettings | None = None
     """Makes the recipe one of the laboratory: it has no other table but `[recipe]`."""
+
+    @model_validator(mode="after")
+    def _check_intermediate_layers(self) -> Settings:
+        layers = self.train.intermediate_layers
+        if layers and self.model.kind != "ctc":
+            raise ValueError(
+                f"train.intermediate_layers = {list(layers)} needs model.kind = "
+                f'"ctc", not "{self.model.kind}"'
+            )
+        if len(set(layers)) < len(layers) or max(layers, default=0) >= self.model.num_layers:
+            raise ValueError(
+                f"train.intermediate_layers = {list(layers)}; expected different layers below the "
+                f"last of model.num_layers = {self.model.num_layers}"
+            )
+        return self

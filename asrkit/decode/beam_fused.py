@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -156,7 +157,7 @@ def _spans(reading: Reading, tokens: TokenTable, fusion: Fusion) -> tuple[WordSp
 
     def end(word: int) -> None:
         if held:
-            spelled = "".join(tokens.symbols[labels[index]] for index in held)
+            spelled = "".join(chain(*(tokens.letters(labels[index]) for index in held)))
             name = known[word] if 0 <= word < len(known) else spelled
             spans.append(WordSpan(name, held[0], held[-1] + 1))
             held.clear()

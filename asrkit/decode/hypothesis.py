@@ -6,13 +6,14 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from asrkit.data.tokens import TokenTable
+from asrkit.data.bpe import WORD_START
+from asrkit.data.tokens import TokenTable, TokenUnit
 from asrkit.errors import DataError
 
 
@@ -65,7 +66,7 @@ class Hypothesis:
     text : str
         What the tokens spell, by the token table, or the words read by a lexicon; "" if nothing
         was emitted.
-    unit : {"char", "phone"}
+    unit : {"char", "phone", "bpe"}
         What a token is, and so how tokens make words.
     tokens : tuple of TimedToken
         In order of time.
@@ -85,7 +86,7 @@ class Hypothesis:
     """
 
     text: str
-    unit: Literal["char", "phone"]
+    unit: TokenUnit
     tokens: tuple[TimedToken, ...]
     log_prob: float
     score: float | None = None
@@ -95,7 +96,11 @@ class Hypothesis:
 
     @property
     def words(self) -> tuple[TimedWord, ...]:
-        """Words read by a lexicon; else characters between spaces, or each token, a phone."""
+        """Words read by a lexicon; else what stands between spaces, or each token, a phone.
+
+        A piece that begins a word has a space before it; where it is nothing else, it belongs to no
+        word.
+        """
         if self.read is not None:
             return tuple(
                 TimedWord(
@@ -106,20 +111,31 @@ class Hypothesis:
                 )
                 for span in self.read
             )
-        if self.unit == "phone":
-            groups = [[token] for token in self.tokens]
-        else:
-            runs = groupby(self.tokens, key=lambda token: token.token == " ")
-            groups = [list(run) for is_space, run in runs if not is_space]
+        mark = WORD_START if self.unit == "bpe" else ""
         return tuple(
             TimedWord(
-                word="".join(token.token for token in group),
+                word="".join(token.token for token in group).removeprefix(mark),
                 start_s=group[0].start_s,
                 end_s=group[-1].end_s,
                 probability=min(token.probability for token in group),
             )
-            for group in groups
+            for group in self._group()
         )
+
+    def _group(self) -> list[list[TimedToken]]:
+        """Put tokens of a word together; leave out spaces."""
+        if self.unit == "phone":
+            return [[token] for token in self.tokens]
+        if self.unit == "char":
+            runs = groupby(self.tokens, key=lambda token: token.token == " ")
+            return [list(run) for is_space, run in runs if not is_space]
+        groups: list[list[TimedToken]] = [[]]
+        for token in self.tokens:
+            if token.token.startswith(WORD_START):
+                groups.append([])
+            if token.token != WORD_START:
+                groups[-1].append(token)
+        return [group for group in groups if group]
 
     @classmethod
     def from_path(

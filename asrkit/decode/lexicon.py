@@ -1,8 +1,9 @@
 """Which words there are and how tokens spell them: a trie over letters with words at its nodes.
 
 Letters are what words are made of, tokens what the model emits; a token tells whether it ends the
-word before it and which letters it adds. A character is a letter, and the space ends a word. Of
-phones, each is a letter and no token ends a word: where a word ends, the lexicon tells.
+word before it and which letters it adds. A character is a letter, and the space ends a word, as
+does a piece that begins one. Of phones, each is a letter and no token ends a word: where a word
+ends, the lexicon tells.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asrkit.data.bpe import WORD_START
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import TokenError
 
@@ -47,12 +49,16 @@ class Spelling:
 
     @classmethod
     def of(cls, tokens: TokenTable) -> Spelling:
-        """Describe a token table: characters, of which the space separates, or phones."""
-        is_letter = [symbol != " " for symbol in tokens.symbols[1:]]
-        symbols = [symbol for symbol in tokens.symbols[1:] if symbol != " "]
-        letter_ids = {symbol: number for number, symbol in enumerate(symbols)}
-        letters = [(letter_ids[s],) if s != " " else () for s in tokens.symbols[1:]]
-        return cls(np.array([False, *(not each for each in is_letter)]), ((), *letters), letter_ids)
+        """Describe a token table."""
+        letters = [tokens.letters(token_id) for token_id in range(len(tokens))]
+        letter_ids = {
+            letter: number for number, letter in enumerate(dict.fromkeys(chain(*letters)))
+        }
+        return cls(
+            np.array([tokens.ends_word(token_id) for token_id in range(len(tokens))]),
+            tuple(tuple(letter_ids[letter] for letter in each) for each in letters),
+            letter_ids,
+        )
 
     def spell(self, symbols: Iterable[str]) -> Letters:
         """Give the letters of a word.
@@ -121,7 +127,8 @@ class Lexicon:
     def read(cls, path: Path, tokens: TokenTable) -> Lexicon:
         """Read a lexicon: a word and its tokens a line, separated by white space.
 
-        A word may stand in several lines. With characters, a word alone is spelled as written.
+        A word may stand in several lines. But with phones, a word alone is spelled as written, and
+        of pieces only their letters count: every way to split them is looked for.
 
         Raises
         ------
@@ -140,12 +147,14 @@ class Lexicon:
             word, *symbols = line.split() or [""]
             if not word:
                 continue
-            if not symbols and tokens.unit == "char":
+            if not symbols and tokens.unit != "phone":
                 symbols = [*word]
             if not symbols:
                 raise TokenError(
                     f"{path}:{number}: {word!r} has no tokens; expected a word and its tokens"
                 )
+            if tokens.unit == "bpe":
+                symbols = [*"".join(symbols).replace(WORD_START, "")]
             try:
                 letters = spelling.spell(symbols)
             except KeyError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor, nn
 
 from asrkit.nn.connection import make_connection
@@ -67,11 +69,23 @@ class RecurrentEncoder(nn.Module):
         out_lens
             (N,) int64.
         """
+        (frames,), out_lens = self.outputs_of((len(self.layers),), feats, feat_lens)
+        return frames, out_lens
+
+    def outputs_of(
+        self, numbers: Collection[int], feats: Tensor, feat_lens: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Compute the same of several layers, counted from 1, in their order."""
         out_lens = self.out_lens(feat_lens)
         if feats.shape[1] == 0:  # no utterance is as long as one analysis window
-            return feats.new_zeros(0, len(feats), self.output_size), out_lens
+            return [feats.new_zeros(0, len(feats), self.output_size) for _ in numbers], out_lens
         frames = self.input_dropout(self.frontend(feats, feat_lens).transpose(0, 1))
         index = reversal_index(out_lens, len(frames))
-        for layer, connect in zip(self.layers, self.connections, strict=True):
+        kept = []
+        for number, (layer, connect) in enumerate(
+            zip(self.layers, self.connections, strict=True), start=1
+        ):
             frames = self.dropout(connect(frames, layer(frames, index)))
-        return frames, out_lens
+            if number in numbers:
+                kept.append(frames)
+        return kept, out_lens

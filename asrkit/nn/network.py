@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -52,6 +54,33 @@ class CtcNetwork(nn.Module):
             (N,) int64.
         """
         frames, out_lens = self.encoder(feats, feat_lens)
+        return self._read_out(frames), out_lens
+
+    def read_layers(
+        self, numbers: Collection[int], feats: Tensor, feat_lens: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Compute the log-probabilities that the output layer reads off the last layer and others.
+
+        Parameters
+        ----------
+        numbers
+            Of the others, counted from 1.
+        feats, feat_lens
+            As in `forward`.
+
+        Returns
+        -------
+        log_probs
+            (N, T', V) each, in the order of the layers; the last is that of `forward`.
+        out_lens
+            (N,) int64.
+        """
+        wanted = {*numbers, len(self.encoder.layers)}
+        outputs, out_lens = self.encoder.outputs_of(wanted, feats, feat_lens)
+        return [self._read_out(frames) for frames in outputs], out_lens
+
+    def _read_out(self, frames: Tensor) -> Tensor:
+        """Map (T', N, W) frames to (N, T', V) log-probabilities."""
         scores = self.output(frames)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        return F.log_softmax(scores, dim=-1).transpose(0, 1), out_lens
+        return F.log_softmax(scores, dim=-1).transpose(0, 1)

@@ -38,7 +38,7 @@ from asrkit.train.distributed import World
 from asrkit.train.initial_weights import start_from
 from asrkit.train.interruption import Interruption
 from asrkit.train.metrics import MetricsLog, read_metrics
-from asrkit.train.objective import check_finite, make_objective
+from asrkit.train.objective import Measured, check_finite, make_objective
 from asrkit.train.optimizer import make_optimizer
 from asrkit.train.preflight import check_utterances
 from asrkit.train.progress import TrainingProgress
@@ -103,7 +103,9 @@ class Trainer:
             raise DataError(f"{folder}: the training set is empty; there is nothing to learn from")
         check_utterances(model, utterances, tokens, settings.augment.speed_factors)
         self.model = model.to(world.device)
-        self.objective = make_objective(model)
+        self.objective = make_objective(
+            model, settings.train.intermediate_layers, settings.train.intermediate_weight
+        )
         self.utterances = utterances
         self.tokens = tokens
         self.audio = AudioCache(model.sample_rate_hz)
@@ -191,7 +193,7 @@ class Trainer:
         try:
             for group in groups:
                 share = (position.epoch + position.batch / len(batches)) / settings.train.max_epochs
-                loss = self._step(group, loaded, share)
+                loss = self.step(group, loaded, share)
                 group_audio_s = sum(self.utterances[i].duration_s for batch in group for i in batch)
                 audio_s += group_audio_s
                 self.progress.step(position.epoch + 1, loss, group_audio_s)
@@ -200,10 +202,10 @@ class Trainer:
             loaded.close()
         self._end_epoch(audio_s / (time.perf_counter() - started_s))
 
-    def _step(
+    def step(
         self, group: Sequence[Sequence[int]], loaded: Generator[Batch], share: float
     ) -> float:
-        """Take one optimiser step on a group of batches; return its loss in nats an utterance."""
+        """Take one optimiser step on a group of batches; return its nats an utterance."""
         position, settings = self.position, self.settings
         num_utterances = sum(len(batch) for batch in group)
         rate = learning_rate(settings.train, position.step, share, position.num_reductions)
@@ -211,39 +213,42 @@ class Trainer:
             parameters["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
 
-        loss_sum = torch.zeros(1, dtype=torch.float64, device=self.world.device)
+        nll_sum = torch.zeros(1, dtype=torch.float64, device=self.world.device)
         statistics: dict[str, float] = {}
         utt_ids: list[str] = []
-        self.scaler.scale(loss_sum)  # a process without a batch in this group needs the scale too
+        self.scaler.scale(nll_sum)  # a process without a batch in this group needs the scale too
         for number in range(self.world.rank, len(group), self.world.size):
             batch = next(loaded).to(self.world.device)
             generator = seed_everything(settings.recipe.seed, position.step, number)
             with weight_noise(self.model.network, settings.train.weight_noise_std, generator):
-                nll, statistics = self._loss(batch, generator)
-                self.scaler.scale(nll.sum() / num_utterances).backward()  # type: ignore[no-untyped-call]
-            loss_sum += nll.detach().double().sum()
+                measured, statistics = self._measure(batch, generator)
+                loss = measured.loss.sum() / num_utterances
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            nll_sum += measured.nll.detach().double().sum()
             utt_ids.extend(batch.utt_ids)
-        loss = float(self.world.sum(loss_sum).item()) / num_utterances
+        nll = float(self.world.sum(nll_sum).item()) / num_utterances
         grad_norm = self._update(utt_ids)
 
         position.step += 1
         position.batch += len(group)
-        position.epoch_loss += loss * num_utterances
+        position.epoch_loss += nll * num_utterances
         self.metrics.write(
             "step",
             position.step,
             {
                 "epoch": position.epoch + 1,
-                "loss": loss,
+                "loss": nll,
                 "learning_rate": rate,
                 "grad_norm": grad_norm,
                 **statistics,
             },
         )
-        return loss
+        return nll
 
-    def _loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Nats of each utterance, (N,), and other figures of the batch."""
+    def _measure(
+        self, batch: Batch, generator: torch.Generator
+    ) -> tuple[Measured, dict[str, float]]:
+        """Run the network on a training batch; give its losses, and figures for the metrics."""
 
         def features() -> tuple[Tensor, Tensor]:
             with torch.autocast("cuda", enabled=False):
@@ -251,8 +256,8 @@ class Trainer:
 
         with self.autocast:
             measured = self.objective.measure(batch, features)
-        check_finite(measured.nll, batch.utt_ids, self.position.step + 1)
-        return measured.nll, self.objective.statistics(measured, batch)
+        check_finite(measured.loss, batch.utt_ids, self.position.step + 1)
+        return measured, self.objective.statistics(measured, batch)
 
     def _update(self, utt_ids: Sequence[str]) -> float:
         """Sum, clip and apply the gradients; return their norm, before that is clipped."""
@@ -329,11 +334,11 @@ class Trainer:
 
     def _evaluate(self) -> DevResult:
         """Evaluate in the main process; every process gets the figures."""
-        dev = self._measure() if self.world.is_main else DevResult(0.0, 0.0, 0.0)
+        dev = self._measure_dev() if self.world.is_main else DevResult(0.0, 0.0, 0.0)
         values = (dev.loss, dev.error, dev.emission_rate)
         return DevResult(*(self.world.broadcast(value) for value in values))
 
-    def _measure(self) -> DevResult:
+    def _measure_dev(self) -> DevResult:
         self.model.eval()
         with torch.inference_mode():
             return self.evaluate(self.model)
@@ -377,7 +382,7 @@ class Trainer:
         if len(self.best_weights.errors) > 1:
             mean = self.best_weights.mean()
             load_weights_into(self.model, mean, self.checkpoints)
-            mean_error = self._measure().error
+            mean_error = self._measure_dev().error
             self.progress.say(
                 f"mean of {len(self.best_weights.errors)} epochs: dev error "
                 f"{100 * mean_error:.2f} %, best epoch {100 * error:.2f} %"

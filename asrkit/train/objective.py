@@ -36,11 +36,17 @@ class Measured:
         Nats of each utterance, (N,).
     outputs, out_lens
         Of the network, as a search takes them.
+    loss
+        What training minimises, (N,); `nll`, where there is no other term.
+    intermediate_nll
+        Nats of each utterance by what is read off intermediate layers, their mean, (N,).
     """
 
     nll: Tensor
     outputs: Tensor
     out_lens: Tensor
+    loss: Tensor
+    intermediate_nll: Tensor | None = None
 
 
 class Objective(ABC):
@@ -71,25 +77,54 @@ class Objective(ABC):
 
 
 class CtcObjective(Objective):
-    """Connectionist temporal classification."""
+    """Connectionist temporal classification, of the last layer and perhaps of others.
 
-    def __init__(self, network: CtcNetwork) -> None:
+    With intermediate layers, (1 - w) nll + w mean(nll of each of these) is minimised: Lee &
+    Watanabe, Intermediate Loss Regularization for CTC-based Speech Recognition, ICASSP 2021. All
+    are read by the one output layer, so they add no weights.
+
+    Parameters
+    ----------
+    network
+        To be trained.
+    intermediate_layers
+        Counted from 1; none for plain CTC.
+    intermediate_weight
+        w.
+    """
+
+    def __init__(
+        self,
+        network: CtcNetwork,
+        intermediate_layers: Sequence[int] = (),
+        intermediate_weight: float = 0.0,
+    ) -> None:
         self.network = network
+        self.intermediate_layers = intermediate_layers
+        self.intermediate_weight = intermediate_weight
 
     def measure(self, batch: Batch, features: Features) -> Measured:
         """Sum over all alignments of the labels to the frames."""
-        log_probs, out_lens = self.network(*features())
-        nll = ctc_nll(log_probs, out_lens, batch.labels, batch.label_lens)
-        return Measured(nll, log_probs, out_lens)
+        readings, out_lens = self.network.read_layers(self.intermediate_layers, *features())
+        nlls = [ctc_nll(reading, out_lens, batch.labels, batch.label_lens) for reading in readings]
+        log_probs, nll = readings[-1], nlls[-1]
+        if len(nlls) == 1:
+            return Measured(nll, log_probs, out_lens, loss=nll)
+        intermediate = torch.stack(nlls[:-1]).mean(dim=0)
+        loss = torch.lerp(nll, intermediate, self.intermediate_weight)
+        return Measured(nll, log_probs, out_lens, loss, intermediate)
 
     def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
         """Each label needs a frame, and equal neighbours one between them."""
         check_feasible(items)
 
     def statistics(self, measured: Measured, batch: Batch) -> dict[str, float]:
-        """How much the network emits."""
+        """How much the network emits, and how well the intermediate layers do."""
         emission = measure_emission(measured.outputs, measured.out_lens, batch.label_lens)
-        return {"blank_share": emission.blank_share, "emission_rate": emission.emission_rate}
+        figures = {"blank_share": emission.blank_share, "emission_rate": emission.emission_rate}
+        if measured.intermediate_nll is not None:
+            figures["intermediate_loss"] = measured.intermediate_nll.mean().item()
+        return figures
 
 
 class TransducerObjective(Objective):
@@ -109,7 +144,7 @@ class TransducerObjective(Objective):
             batch.labels,
             batch.label_lens,
         )
-        return Measured(nll, from_frames, out_lens)
+        return Measured(nll, from_frames, out_lens, loss=nll)
 
     def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
         """Any number of labels fits into one frame, but there must be one."""
@@ -135,7 +170,8 @@ class NextLabelObjective(Objective):
         targets, num_targets = next_labels(batch)
         nll = F.nll_loss(log_probs.transpose(1, 2), targets, reduction="none")
         valid = torch.arange(nll.shape[1], device=nll.device) < num_targets[:, None]
-        return Measured((nll * valid).sum(dim=1), log_probs, num_targets)
+        nll = (nll * valid).sum(dim=1)
+        return Measured(nll, log_probs, num_targets, loss=nll)
 
     def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
         """Every transcript can be predicted."""
@@ -160,11 +196,15 @@ def check_finite(nll: Tensor, utt_ids: Sequence[str], step: int) -> None:
         )
 
 
-def make_objective(model: AcousticModel) -> Objective:
-    """Build the objective of a model's network."""
+def make_objective(
+    model: AcousticModel,
+    intermediate_layers: Sequence[int] = (),
+    intermediate_weight: float = 0.0,
+) -> Objective:
+    """Build the objective of a model's network; intermediate layers are for CTC only."""
     match model.network:
         case CtcNetwork() as network:
-            return CtcObjective(network)
+            return CtcObjective(network, intermediate_layers, intermediate_weight)
         case TransducerNetwork() as network:
             return TransducerObjective(network)
         case NextLabelNetwork() as network:

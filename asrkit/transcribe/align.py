@@ -27,7 +27,7 @@ class AlignedRecording:
         How the audio was changed to suit the model; empty if it was not.
     spelled : SpelledText
         The text as it is written, and what was done to spell it.
-    unit : {"char", "phone"}
+    unit : {"char", "phone", "bpe"}
     words : tuple of TimedWord
         As they are written, from the start of their first token to the end of their last.
         `probability` is the mean of the tokens'.

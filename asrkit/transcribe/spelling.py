@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asrkit.data.tokens import TokenTable
+from asrkit.data.tokens import TokenTable, TokenUnit
 from asrkit.errors import TokenError
 
 _PLAIN_FORMS = {"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'"}
@@ -32,7 +32,7 @@ class SpelledText:
     words : tuple of str
         As they are written, those without a spelling left out.
     labels : tuple of int
-        Token ids of all words in turn, with the space between words if the table has one.
+        Token ids of all words in turn, with the space between words if it is a token.
     bounds : tuple of (int, int)
         Of each word: its first label, and the one after its last.
     note : str
@@ -56,14 +56,14 @@ def spell(text: str, tokens: TokenTable) -> SpelledText:
         are named, each with a word that it stands in.
     """
     written = text.split()
-    known = frozenset(tokens.symbols[1:])
+    known = _alphabet(tokens)
     if tokens.unit == "phone":
         symbols_of = [[word] for word in written]
         forms = {word: word if word in known else None for word in written}
     else:
         symbols_of = [list(unicodedata.normalize("NFC", word)) for word in written]
         forms = {symbol: _form(symbol, known) for word in symbols_of for symbol in word}
-    _check_known(forms, written, symbols_of, tokens)
+    _check_known(forms, written, symbols_of, known, tokens.unit)
     labels: list[int] = []
     words, bounds, unspelled = [], [], []
     for word, symbols in zip(written, symbols_of, strict=True):
@@ -71,15 +71,23 @@ def spell(text: str, tokens: TokenTable) -> SpelledText:
         if not ids:
             unspelled.append(word)
             continue
-        if labels and " " in known:
+        if labels and " " in tokens.symbols:
             labels += [tokens.symbols.index(" ")]
-        bounds.append((len(labels), len(labels) + len(ids)))
+        first = 0 if tokens.letters(ids[0]) else 1  # a mark alone that a word begins
+        bounds.append((len(labels) + first, len(labels) + len(ids)))
         labels += ids
         words.append(word)
     if not words:
         raise TokenError(f"the text {' '.join(written)[:40]!r} has no words; expected what is said")
     note = _describe(forms, Counter(symbol for word in symbols_of for symbol in word), unspelled)
     return SpelledText(" ".join(written), tuple(words), tuple(labels), tuple(bounds), note)
+
+
+def _alphabet(tokens: TokenTable) -> frozenset[str]:
+    """Give what can be spelled: phones, or characters and with them the space, if words end."""
+    token_ids = range(1, len(tokens))
+    letters = frozenset(letter for token_id in token_ids for letter in tokens.letters(token_id))
+    return letters | {" "} if any(map(tokens.ends_word, token_ids)) else letters
 
 
 def _form(symbol: str, known: frozenset[str]) -> str | None:
@@ -99,7 +107,8 @@ def _check_known(
     forms: dict[str, str | None],
     written: Sequence[str],
     symbols_of: Sequence[Sequence[str]],
-    tokens: TokenTable,
+    known: frozenset[str],
+    unit: TokenUnit,
 ) -> None:
     unknown = [symbol for symbol, form in forms.items() if form is None]
     if not unknown:
@@ -108,11 +117,11 @@ def _check_known(
     for symbol in unknown:
         within = [w for w, symbols in zip(written, symbols_of, strict=True) if symbol in symbols]
         code_point = f" (U+{ord(symbol):04X})" if len(symbol) == 1 else ""
-        where = f" in {within[0]!r}" if tokens.unit == "char" else ""
+        where = f" in {within[0]!r}" if unit != "phone" else ""
         more = f" and {_count(len(within) - 1, 'more word')}" if len(within) > 1 else ""
         named.append(f"{symbol!r}{code_point}{where}{more}")
-    alphabet = " ".join(symbol for symbol in tokens.symbols[1:] if symbol != " ")
-    remedy = "as it is said, e.g. five for 5" if tokens.unit == "char" else "in these phones"
+    alphabet = " ".join(sorted(known - {" "}))
+    remedy = "as it is said, e.g. five for 5" if unit != "phone" else "in these phones"
     raise TokenError(
         f"the model has no token for {_list(named)}; expected {alphabet}; write the text {remedy}"
     )

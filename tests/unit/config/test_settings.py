@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from asrkit.settings import ModelSettings, RecipeSettings, Settings, TrainSettings
+from asrkit.settings import AugmentSettings, ModelSettings, RecipeSettings, Settings, TrainSettings
 
 SETTINGS = Settings(recipe=RecipeSettings(name="x"))
 TABLES = [name for name in Settings.model_fields if name not in ("recipe", "lab")]
@@ -42,6 +44,29 @@ def test_defaults_pass_their_own_checks(table: str) -> None:
 def test_out_of_range(table: type[BaseModel], values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         table.model_validate(values)
+
+
+@pytest.mark.parametrize("key", ["noise_snr_db", "noise_slope", "room_t60_s", "low_pass_hz"])
+def test_ranges_begin_at_their_lower_end(key: str) -> None:
+    assert AugmentSettings.model_validate({key: (0.5, 0.5)})
+    with pytest.raises(ValidationError, match=r"\[2.0, 1.0\]; expected the lower end"):
+        AugmentSettings.model_validate({key: (2.0, 1.0)})
+
+
+@pytest.mark.parametrize(
+    ("layers", "kind", "message"),
+    [
+        ([3], "ctc", r"\[3\]; expected different layers below the last of model.num_layers = 3"),
+        ([1, 1], "ctc", "expected different layers"),
+        ([1], "transducer", 'needs model.kind = "ctc", not "transducer"'),
+    ],
+)
+def test_intermediate_layers_are_below_the_last_of_a_ctc_network(
+    layers: list[int], kind: str, message: str
+) -> None:
+    tables = {"recipe": {"name": "x"}, "train": {"intermediate_layers": layers}}
+    with pytest.raises(ValidationError, match=message):
+        Settings.model_validate_json(json.dumps({**tables, "model": {"kind": kind}}))
 
 
 @pytest.mark.parametrize(("frontend", "subsampling"), [("none", 1), ("stack", 3), ("conv", 4)])

@@ -31,6 +31,62 @@ def test_a_phone_table() -> None:
     assert table.decode([4, 1, 3]) == "sil ao l"
 
 
+PIECES = TokenTable(("<blank>", "▁a", "bc", "▁abc", "▁", "a", "b", "c"), "bpe")
+
+
+def test_a_table_of_pieces() -> None:
+    assert PIECES.encode("abc") == [3]
+    assert PIECES.encode("  cab a\tbcb ") == [4, 7, 5, 6, 1, 4, 2, 6]
+    assert PIECES.encode("") == []
+    assert PIECES.decode([4, 7, 5, 6, 1, 4, 2, 6]) == "cab a bcb"
+    assert PIECES.decode([2, 4, 4, 5, 4]) == "bc a"  # what a search may come up with
+    assert TokenTable.from_text(PIECES.to_text(), "bpe") == PIECES
+
+
+def test_a_character_without_a_piece_is_named() -> None:
+    with pytest.raises(TokenError, match="'abX c': the token table has no 'X'; expected char sym"):
+        PIECES.encode("abX c")
+    with pytest.raises(TokenError, match=r"no 'а' \(U\+0430\); "):
+        PIECES.encode("а")
+    with pytest.raises(TokenError, match=r"no '▁' \(U\+2581\); "):
+        PIECES.encode("a▁b")
+
+
+def test_what_a_token_adds_to_a_word() -> None:
+    chars = TokenTable.from_texts(["a b"], "char")
+    phones = TokenTable.from_texts(["aa b"], "phone")
+    found = {
+        table.unit: [(table.ends_word(i), table.letters(i)) for i in range(4 if i else 3)]
+        for i, table in enumerate([phones, chars, PIECES])
+    }
+    assert found == {
+        "phone": [(False, ()), (False, ("aa",)), (False, ("b",))],
+        "char": [(False, ()), (True, ()), (False, ("a",)), (False, ("b",))],
+        "bpe": [(False, ()), (True, ("a",)), (False, ("b", "c")), (True, ("a", "b", "c"))],
+    }
+    assert (PIECES.ends_word(4), PIECES.letters(4)) == (True, ())
+
+
+@given(
+    st.lists(st.text("abcdeé'", min_size=1, max_size=9), min_size=1, max_size=9),
+    st.text("abcdeé' ", max_size=30),
+)
+@settings(max_examples=60, deadline=None)
+def test_pieces_round_trip(words: list[str], text: str) -> None:
+    words = [*words, "abcdeé'"]
+    with pytest.raises(TokenError, match="only") as raised:
+        TokenTable.from_texts(words, "bpe", 10_000)
+    table = TokenTable.from_texts(
+        words, "bpe", int(str(raised.value).split("have only ")[1].split()[0])
+    )
+    assert TokenTable.from_text(table.to_text(), "bpe") == table
+    for each in [text, " ".join(words)]:
+        ids = table.encode(each)
+        assert 0 not in ids
+        assert table.decode(ids) == " ".join(each.split())
+        assert table.encode(each) == ids  # remembered words are as new ones
+
+
 def test_white_space_only_separates() -> None:
     table = TokenTable.from_texts(["a b"], "char")
     assert table.encode("  a \t b\n") == table.encode("a b") == [2, 1, 3]
@@ -92,6 +148,10 @@ def test_nothing_to_make_a_table_of() -> None:
         ("<blank>\na b\n", "phone", "symbol 1, 'a b', is empty or holds white space"),
         ("<blank>\n\n", "phone", "symbol 1, '', is empty or holds white space"),
         ("<blank>\n \n", "phone", "white space, which separates phones"),
+        ("<blank>\n \n", "bpe", "white space, which separates words"),
+        ("<blank>\n▁\na\na▁\n", "bpe", "symbol 3, 'a▁', is not a piece of one word"),
+        ("<blank>\na\n", "bpe", "'▁' is not among the pieces"),
+        ("<blank>\n▁\nab\na\n", "bpe", "'b' is not among the pieces"),
     ],
 )
 def test_malformed_tables(text: str, unit: str, message: str) -> None:

@@ -16,6 +16,12 @@ def chars() -> TokenTable:
 
 
 @pytest.fixture(scope="session")
+def pieces() -> TokenTable:
+    """Ids: 0 blank, 1 ab, 2 ▁a, 3 ▁c, 4 ▁, 5 a, 6 b, 7 c."""
+    return TokenTable(("<blank>", "ab", "▁a", "▁c", "▁", "a", "b", "c"), "bpe")
+
+
+@pytest.fixture(scope="session")
 def phone_table() -> Callable[[int], TokenTable]:
     """Make a table of V symbols, blank included: p01, p02 ..."""
 

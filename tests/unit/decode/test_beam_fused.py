@@ -96,8 +96,8 @@ def readings_by_hand(
     is_open: bool,
 ) -> list[list[str]]:
     """All ways to read a labelling as words; none if it is not made of words."""
-    if tokens.unit == "char":
-        words = "".join(tokens.symbols[label] for label in labels).split()
+    if tokens.unit != "phone":
+        words = tokens.decode(labels).split()
         known = {lexicon.words[number] for number, _ in lexicon.spellings}
         return [words] if is_open or known.issuperset(words) else []
     found = [[]] if not labels else []
@@ -155,6 +155,65 @@ def test_characters_equal_exhaustive_search(
             assert narrow[0].score <= expected[0] + 1e-5
 
 
+@settings(max_examples=40, deadline=None)
+@given(num_frames=st.integers(0, 4), seed=st.integers(0, 9999), chosen=decode_settings)
+def test_pieces_equal_exhaustive_search(
+    lm: NGramModel, pieces: TokenTable, num_frames: int, seed: int, chosen: DecodeSettings
+) -> None:
+    frames = random_frames(num_frames, len(pieces), seed)
+    lexicon = written_words(lm, pieces)
+    assert lexicon.words == ("ab", "a", "abc", "c")
+    expected = all_by_hand(frames, pieces, lexicon, lm, chosen)
+    fusion = build_fusion(chosen, pieces, lm, lexicon)
+    found = search_readings(frames, fusion, 8000, -math.inf, nbest=8000)
+    assert [reading.score for reading in found] == pytest.approx(expected, abs=1e-5)
+    for beam_size in (1, 3, 30):
+        narrow = search_readings(frames, fusion, beam_size, -math.inf)
+        if expected and chosen.vocabulary == "open":
+            assert narrow[0].score <= expected[0] + 1e-5
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    num_frames=st.integers(1, 30),
+    seed=st.integers(0, 9999),
+    beam_size=st.integers(1, 20),
+    chosen=decode_settings,
+)
+def test_the_cut_loses_no_pieces(
+    lm: NGramModel,
+    pieces: TokenTable,
+    num_frames: int,
+    seed: int,
+    beam_size: int,
+    chosen: DecodeSettings,
+) -> None:
+    frames = random_frames(num_frames, len(pieces), seed)
+    fusion = build_fusion(chosen, pieces, lm, written_words(lm, pieces))
+    assert labellings(frames, fusion, beam_size) == labellings(frames, loosened(fusion), beam_size)
+
+
+def test_hotwords_and_words_read_of_pieces(tmp_path: Path, pieces: TokenTable) -> None:
+    path = tmp_path / "lexicon.txt"
+    path.write_text("abb ab b\nC c\n")
+    chosen = DecodeSettings(method="beam", lexicon=str(path), hotwords=("abb C:5",))
+    fusion = make_fusion(chosen, pieces)
+    assert fusion is not None
+    for ids, read in [
+        ([4, 1, 6, 3], ["abb", "C"]),
+        ([2, 6, 6, 4, 7], ["abb", "C"]),
+        ([3, 4, 1, 6, 3, 7], ["C", "abb", "cc"]),
+    ]:
+        path_ids = [token for each in ids for token in (each, 0)]
+        certain = torch.full((len(path_ids), len(pieces)), -math.inf)
+        certain[torch.arange(len(path_ids)), torch.tensor(path_ids)] = 0.0
+        (best,) = fused_beam_search(certain, pieces, 0.5, fusion, 8, -12.0)
+        assert [word.word for word in best.words] == read
+        assert best.text == " ".join(read)
+        assert best.score == pytest.approx(5.0 if read == ["abb", "C"] else 0.0)
+        assert [token.token for token in best.tokens] == [pieces.symbols[each] for each in ids]
+
+
 LEXICON = """x p01
 y p02 p01
 z p01
@@ -196,6 +255,16 @@ def lexicon_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def labellings(
+    frames: NDArray[np.float64], fusion: Fusion, beam_size: int
+) -> list[tuple[list[int], float]]:
+    try:
+        found = search_readings(frames, fusion, beam_size, -math.inf, nbest=beam_size)
+    except DataError:
+        return []
+    return [(reading.labels.tolist(), reading.score) for reading in found]
+
+
 def loosened(fusion: Fusion) -> Fusion:
     """Let the search believe that every token could add e^40, so that it cuts hardly anything."""
     gain = fusion.arrays.hot_gain + 40.0
@@ -222,14 +291,7 @@ def test_the_cut_loses_nothing(
     frames = random_frames(num_frames, 5, seed)
     fusion = build_fusion(chosen, chars, lm, written_words(lm, chars))
 
-    def search(fusion: Fusion) -> list[tuple[list[int], float]]:
-        try:
-            found = search_readings(frames, fusion, beam_size, -math.inf, nbest=beam_size)
-        except DataError:
-            return []
-        return [(reading.labels.tolist(), reading.score) for reading in found]
-
-    assert search(fusion) == search(loosened(fusion))
+    assert labellings(frames, fusion, beam_size) == labellings(frames, loosened(fusion), beam_size)
 
 
 @settings(max_examples=40, deadline=None)

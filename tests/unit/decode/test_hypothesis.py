@@ -43,6 +43,18 @@ def test_words_of_characters_lie_between_spaces(chars: TokenTable) -> None:
     )
 
 
+def test_words_of_pieces_begin_with_their_mark(pieces: TokenTable) -> None:
+    hypothesis = hypothesis_of([5, 0, 2, 6, 4, 0, 4, 3, 1, 4, 7, 7], pieces)
+    assert hypothesis.text == "a ab cab c"
+    assert hypothesis.words == (
+        TimedWord("a", 0.0, 0.5, pytest.approx(1 / 2)),
+        TimedWord("ab", 1.0, 2.0, pytest.approx(1 / 5)),
+        TimedWord("cab", 3.5, 4.5, pytest.approx(1 / 10)),
+        TimedWord("c", 5.0, 6.0, pytest.approx(1 / 12)),
+    )
+    assert Hypothesis.from_json(json.loads(json.dumps(hypothesis.to_json()))) == hypothesis
+
+
 def test_words_of_phones_are_the_phones() -> None:
     tokens = TokenTable.from_texts(["ah sh"], "phone")
     hypothesis = hypothesis_of([1, 0, 1, 2, 2], tokens)

@@ -59,6 +59,21 @@ def test_characters_spell_a_word_that_stands_alone(tmp_path: Path, chars: TokenT
     assert lexicon.spellings == ((0, (0, 1, 1, 0)), (1, (2, 0, 1)))
 
 
+def test_of_pieces_only_the_letters_count(tmp_path: Path, pieces: TokenTable) -> None:
+    spelling = Spelling.of(pieces)
+    assert spelling.letter_ids == {"a": 0, "b": 1, "c": 2}
+    assert spelling.letters == ((), (0, 1), (0,), (2,), (), (0,), (1,), (2,))
+    assert spelling.ends_word.tolist() == [False, False, True, True, True, False, False, False]
+    path = tmp_path / "words.txt"
+    path.write_text("cab\nnumber ▁c ab\nother c a b\n")
+    lexicon = Lexicon.read(path, pieces)
+    assert lexicon.words == ("cab", "number", "other")
+    assert lexicon.spellings == tuple((number, (2, 0, 1)) for number in range(3))
+    path.write_text("cab ▁c ax\n")
+    with pytest.raises(TokenError, match=r":1: 'cab' is spelled with 'x', which"):
+        Lexicon.read(path, pieces)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

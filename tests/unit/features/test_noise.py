@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -64,6 +68,35 @@ def test_the_noise_is_white_and_gaussian() -> None:
     assert abs(noise.mean()) < 0.02
     assert abs(noise.pow(4).mean() - 3) < 0.2
     assert abs((noise[1:] * noise[:-1]).mean()) < 0.02
+
+
+def coloured(waves: Tensor, lens: list[int], slope: tuple[float, float], seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return add_noise(waves, torch.tensor(lens), (10.0, 10.0), 1.0, generator, slope, 16000)
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])
+def test_the_power_of_coloured_noise_falls_with_frequency(slope: float) -> None:
+    waves = make_waves([160_000], 160_000)
+    noise = (coloured(waves, [160_000], (slope, slope), 3) - waves)[0]
+    spectra = torch.fft.rfft(noise.unfold(0, 1600, 800) * torch.hann_window(1600))
+    power = spectra.abs().square().mean(dim=0)  # 10 Hz a bin
+    octaves = [power[low : 2 * low].mean() for low in (10, 20, 40, 80, 160, 320)]
+    falls = [math.log2(low / high) for low, high in pairwise(octaves)]
+    assert all(abs(fall - slope) < 0.35 for fall in falls), falls
+    assert power[1] < 2.5 * power[4]  # flat below 50 Hz
+
+
+def test_coloured_noise_has_its_ratio_and_does_not_hear_padding() -> None:
+    lens = [8000, 3000, 5000]
+    waves = make_waves(lens, 8000)
+    mixed = coloured(waves, lens, (0.0, 2.0), 4)
+    torch.testing.assert_close(
+        measure_snr_db(waves, mixed), torch.full((3,), 10.0).double(), atol=0.01, rtol=0
+    )
+    padded = coloured(F.pad(waves, (0, 333)), lens, (0.0, 2.0), 4)
+    assert not padded[1, 3000:].any()
+    torch.testing.assert_close(padded[:, :8000], mixed, atol=1e-6, rtol=0)
 
 
 def test_padding_stays_zero_and_does_not_change_the_draw() -> None:

@@ -93,6 +93,20 @@ def test_residual_layers_without_an_output_change_nothing(utterances: list[Tenso
         torch.testing.assert_close(found, expected)
 
 
+def test_the_outputs_of_several_layers(utterances: list[Tensor]) -> None:
+    encoder = make(connection="residual", frontend="stack", subsampling=2)
+    shallow = make(connection="residual", frontend="stack", subsampling=2, num_layers=1)
+    shallow.frontend.load_state_dict(encoder.frontend.state_dict())
+    shallow.layers[0].load_state_dict(encoder.layers[0].state_dict())
+    feats, lens = utterances[-1][None], torch.tensor([len(utterances[-1])])
+    (first, last), out_lens = encoder.outputs_of((3, 1), feats, lens)
+    torch.testing.assert_close(first, shallow(feats, lens)[0])
+    torch.testing.assert_close(last, encoder(feats, lens)[0])
+    assert torch.equal(out_lens, encoder.out_lens(lens))
+    empty, _ = encoder.outputs_of((1, 3), feats[:, :0], lens * 0)
+    assert [frames.shape for frames in empty] == [(0, 1, encoder.output_size)] * 2
+
+
 def test_dropout_once_for_a_sequence(utterances: list[Tensor]) -> None:
     encoder = make(num_layers=1, dropout=0.5, dropout_per="sequence").train()
     heard: list[Tensor] = []

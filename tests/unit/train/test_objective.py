@@ -97,6 +97,50 @@ def test_ctc(make_model: Callable[[str], AcousticModel]) -> None:
     assert objective.statistics(measured, batch).keys() == {"blank_share", "emission_rate"}
 
 
+def test_intermediate_ctc(make_settings: Callable[..., Settings]) -> None:
+    torch.manual_seed(2)
+    model = AcousticModel(make_settings(model={"num_layers": 4}), vocab_size=4).eval()
+    batch = batch_of(LABELS)
+    plain = make_objective(model).measure(batch, features)
+    assert plain.loss is plain.nll
+    objective = make_objective(model, (3, 1), 0.25)
+    measured = objective.measure(batch, features)
+    assert torch.equal(measured.nll, plain.nll)
+    assert torch.equal(measured.outputs, plain.outputs)
+
+    network = model.network
+    means = torch.zeros(len(LABELS))
+    for depth in (1, 3):
+        frames, out_lens = network.encoder.outputs_of((depth,), *features())
+        log_probs = network.output(frames[0]).log_softmax(dim=-1).transpose(0, 1)
+        means += ctc_nll(log_probs, out_lens, batch.labels, batch.label_lens) / 2
+    torch.testing.assert_close(measured.intermediate_nll, means)
+    torch.testing.assert_close(measured.loss, 0.75 * plain.nll + 0.25 * means)
+    statistics = objective.statistics(measured, batch)
+    assert statistics["intermediate_loss"] == pytest.approx(means.mean().item())
+
+
+def test_the_loss_in_the_metrics_is_that_of_the_last_layer(
+    tmp_path: Path, make_trainer: MakeTrainer
+) -> None:
+    first_losses, weights = [], []
+    for layers in ((), (1,)):
+        trainer = make_trainer(
+            tmp_path / f"run{len(layers)}",
+            model={"num_layers": 2, "hidden_size": 5},
+            train={"max_epochs": 3, "learning_rate": 0.03, "intermediate_layers": layers},
+        )
+        trainer.run()
+        first_losses.append(read_metrics(trainer.folder, "step")[0]["loss"])
+        weights.append(load_weights(trainer.checkpoints / FINAL_WEIGHTS))
+    steps = read_metrics(trainer.folder, "step")
+    assert steps[-1]["intermediate_loss"] < steps[0]["intermediate_loss"]
+    assert first_losses[0] == first_losses[1]
+    plain, regularized = weights
+    assert plain.keys() == regularized.keys()  # nothing is added to the model
+    assert not torch.equal(plain["network.output.weight"], regularized["network.output.weight"])
+
+
 def test_next_labels_are_each_symbol_and_the_end(
     make_model: Callable[[str], AcousticModel],
 ) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from asrkit.data.tokens import TokenTable
 from asrkit.errors import UsageError
 from asrkit.model_file import Recognizer
 from asrkit.nn.model import AcousticModel
@@ -60,6 +61,16 @@ def test_words_as_written_at_their_times(tone_recognizer: Recognizer, record) ->
     assert aligned.spelled.text == "Ab, CA b!"
     assert aligned.duration_s == pytest.approx(0.88)
     assert aligned.log_prob < 0
+
+
+def test_words_of_pieces(tone_recognizer: Recognizer, record) -> None:
+    pieces = TokenTable(("<blank>", "▁", "a", "b", "c"), "bpe")
+    aligned = align_one(replace(tone_recognizer, tokens=pieces), record(" ab ca b", "Ab, CA b!"))
+    assert "".join(token.token for token in aligned.tokens) == "▁ab▁ca▁b"
+    assert [word.word for word in aligned.words] == ["Ab,", "CA", "b!"]
+    for word, position, count in zip(aligned.words, (1, 4, 7), (2, 2, 1), strict=True):
+        assert word.start_s == pytest.approx(0.04 + 0.12 * position, abs=0.031)
+        assert word.end_s == pytest.approx(word.start_s + 0.12 * count - 0.04, abs=0.06)
 
 
 @pytest.mark.parametrize("length_s", [30.0, 4.0])

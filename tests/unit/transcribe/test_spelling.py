@@ -44,6 +44,23 @@ def test_words_stay_as_they_are_written() -> None:
         assert part in spelled.note
 
 
+def test_pieces_of_words() -> None:
+    symbols = ("<blank>", "he", "▁he", "ll", "o", "▁", *"hewlkn'")
+    table = TokenTable(symbols, "bpe")
+    spelled = spell("“Hello” well-known", table)
+    assert spelled.words == ("“Hello”", "well-known")
+    assert [table.symbols[label] for label in spelled.labels] == [
+        *("▁he", "ll", "o"),
+        *("▁", "w", "e", "ll", "▁", "k", "n", "o", "w", "n"),
+    ]
+    assert spelled.bounds == ((0, 3), (4, 13))  # a mark alone belongs to no word
+    assert "- as ' ' (1)" in spelled.note
+    with pytest.raises(
+        TokenError, match=r"no token for 'x' .* in 'hex'; expected ' e h k l n o w;"
+    ):
+        spell("hex", table)
+
+
 def test_upper_case_and_letters_that_become_two() -> None:
     assert spelling_of("Straße", UPPER) == ["STRASSE"]
     assert spell("Straße", UPPER).words == ("Straße",)
