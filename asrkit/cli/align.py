@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asrkit.cli.results import choose_writers, exit_if_any_failed, write_result
+from asrkit.cli.results import (
+    check_fits_stdout,
+    choose_writers,
+    exit_if_any_failed,
+    write_result,
+)
 
 if TYPE_CHECKING:
     from asrkit.transcribe.align import AlignedRecording
@@ -32,7 +37,7 @@ def align_command(
         ),
     ],
     formats: Annotated[
-        str, typer.Option("--format", help="json, ctm, textgrid, or several: json,ctm.")
+        str, typer.Option("--format", help="json, srt, vtt, ctm, textgrid, or several: json,ctm.")
     ] = "json",
     out: Annotated[
         Path | None,
@@ -53,7 +58,6 @@ def align_command(
     """
     import torch
 
-    from asrkit.errors import UsageError
     from asrkit.model_file import load_recognizer
     from asrkit.nn.denormals import flushed_denormals
     from asrkit.progress import CountProgress
@@ -64,8 +68,8 @@ def align_command(
     context.with_resource(flushed_denormals())
     recordings = find_recordings(audio, text)
     writers = choose_writers(formats, out, ALIGNMENT_WRITERS)
-    if out is None and "textgrid" in writers and len(recordings) > 1:
-        raise UsageError("--format textgrid: one file holds one recording; several need --out DIR")
+    if out is None:
+        check_fits_stdout(writers, len(recordings))
     recognizer = load_recognizer(model)
     if torch.cuda.is_available():
         recognizer.model.cuda()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,17 @@ def choose_writers(
     if out is None and len(names) > 1:
         raise UsageError(f"--format {formats}: several formats need --out DIR")
     return {name: known[name] for name in names}
+
+
+def check_fits_stdout(formats: Iterable[str], num_files: int) -> None:
+    """Refuse to print results of several files in a format that has room for one."""
+    from asrkit.transcribe.writers import ONE_A_FILE
+
+    for name in formats:
+        if num_files > 1 and name in ONE_A_FILE:
+            raise UsageError(
+                f"--format {name}: its files hold one recording each; several need --out DIR"
+            )
 
 
 def write_result(path: Path, text: str) -> None:

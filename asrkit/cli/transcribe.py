@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from asrkit.cli.results import choose_writers, exit_if_any_failed, write_result
+from asrkit.cli.results import (
+    check_fits_stdout,
+    choose_writers,
+    exit_if_any_failed,
+    write_result,
+)
 
 if TYPE_CHECKING:
+    from asrkit.model_file import Recognizer
     from asrkit.settings import DecodeSettings
+    from asrkit.transcribe.inputs import Source
+    from asrkit.transcribe.output_folder import OutputFolder
     from asrkit.transcribe.pipeline import Transcript
     from asrkit.transcribe.writers import Writer
 
+FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "stm", "textgrid")
+"""The keys of `asrkit.transcribe.writers.WRITERS`, which cannot be imported without torch."""
 _DEFAULT_BATCH_S = 120.0
 
 
@@ -33,7 +44,7 @@ def transcribe_command(
         typer.Option(metavar="MODEL", exists=True, dir_okay=False, help="A trained model (.asr)."),
     ],
     formats: Annotated[
-        str, typer.Option("--format", help="txt, json, ctm, textgrid, or several: txt,json.")
+        str, typer.Option("--format", help=f"{', '.join(FORMATS)}, or several: txt,json.")
     ] = "txt",
     out: Annotated[
         Path | None,
@@ -43,6 +54,13 @@ def transcribe_command(
             help="Write one file a format and input here, not to stdout.",
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Of --out: go on where a run ended; inputs whose files are there are left out.",
+        ),
+    ] = False,
     method: Annotated[
         Literal["greedy", "beam"] | None, typer.Option(help="The model's own if not given.")
     ] = None,
@@ -89,20 +107,37 @@ def transcribe_command(
         typer.Option(metavar="TEXT", help="A phrase to favour, or phrase:weight; repeatable."),
     ] = None,
     nbest: Annotated[
-        int, typer.Option(min=1, help="Hypotheses of each file; json has them as alternatives.")
+        int,
+        typer.Option(
+            min=1,
+            help="Hypotheses of each file, or of each segment of a long one; json has them as "
+            "alternatives.",
+        ),
     ] = 1,
     batch_s: Annotated[
         float,
         typer.Option(min=0.0, help="Seconds of audio recognised at once: speed against memory."),
     ] = _DEFAULT_BATCH_S,
+    precision: Annotated[
+        Literal["float32", "int8"],
+        typer.Option(
+            help="int8: recurrent layers in 8 bits, on the CPU; faster, hardly different."
+        ),
+    ] = "float32",
 ) -> None:
-    """Print what is said in audio files of any rate and channel count.
+    """Print what is said in audio files of any rate, channel count and length.
 
     One file gives its text; several give a line each, the file and its text separated by a tab
-    (--format json: an object a line). A file that cannot be read is reported on standard error,
-    the others go on, and the exit code is 1.
+    (--format json: an object a line). What is longer than 30 s is cut at pauses, and stretches in
+    which nobody speaks are left out. A file that cannot be read is reported on standard error, the
+    others go on, and the exit code is 1.
+
+    With --out, a folder's files are written below it as they lie in that folder, each when it is
+    complete. DIR/.asrkit-transcribe.json records the model and the decoding settings; --resume
+    refuses others, and transcribes what is missing, older than that record or older than its audio.
     """
     import tempfile
+    from dataclasses import replace
 
     import torch
 
@@ -110,25 +145,27 @@ def transcribe_command(
     from asrkit.errors import UsageError
     from asrkit.model_file import load_recognizer
     from asrkit.nn.denormals import flushed_denormals
-    from asrkit.progress import CountProgress
+    from asrkit.nn.quantized import quantize_for_cpu
     from asrkit.transcribe.inputs import check_distinct_names, find_sources
-    from asrkit.transcribe.pipeline import Failure, transcribe
-    from asrkit.transcribe.writers import WRITERS
+    from asrkit.transcribe.output_folder import OutputFolder, describe_run
+    from asrkit.transcribe.writers import WRITERS, suffix_of
 
     context.with_resource(flushed_denormals())
     writers = choose_writers(formats, out, WRITERS)
     if nbest > 1 and "json" not in writers:
         raise UsageError(f"--nbest {nbest}: only json has room for alternatives; add --format json")
+    if resume and out is None:
+        raise UsageError("--resume: there is nothing to go on with on stdout; add --out DIR")
     with tempfile.TemporaryDirectory() as spool:
         sources = find_sources(inputs, Path(spool))
         if out is not None:
             check_distinct_names(sources)
-        elif "textgrid" in writers and len(sources) > 1:
-            raise UsageError(
-                "--format textgrid: one file holds one transcript; several need --out DIR"
-            )
+        else:
+            check_fits_stdout(writers, len(sources))
         recognizer = load_recognizer(model)
-        if torch.cuda.is_available():
+        if precision == "int8":
+            recognizer = replace(recognizer, model=quantize_for_cpu(recognizer.model))
+        elif torch.cuda.is_available():
             recognizer.model.cuda()
         changes = {
             "method": method,
@@ -143,21 +180,68 @@ def transcribe_command(
         of_model = place_decode_files(recognizer.settings.decode, model.parent)
         settings = _decode_settings(of_model, changes, nbest)
         make_fusion(settings, recognizer.tokens)  # an error in what was named is found at once
-        failures = []
-        with CountProgress("transcribing", len(sources)) as progress:
-            for result in transcribe(recognizer, sources, settings, batch_s, nbest):
-                progress.advance()
-                if isinstance(result, Failure):
-                    failures.append(result)
-                    progress.say(f"asrkit: {result.message}")
-                    continue
-                if result.conversion:
-                    progress.say(f"asrkit: {result.source.label}: {result.conversion}")
-                if out is not None:
-                    _write_files(out, result, writers)
-                else:
-                    _print(result, len(sources) > 1, writers)
-    exit_if_any_failed([failure.source.label for failure in failures], len(sources))
+        todo = sources
+        give = partial(_print, is_one_of_many=len(sources) > 1, writers=writers)
+        if out is not None:
+            folder = OutputFolder(out, {name: suffix_of(name) for name in writers})
+            folder.begin(describe_run(model, settings, nbest), resume=resume)
+            if resume:
+                todo = [source for source in sources if not folder.has(source)]
+            if len(todo) < len(sources):
+                done = len(sources) - len(todo)
+                typer.echo(f"asrkit: {done} of {len(sources)} were transcribed before", err=True)
+            give = partial(_write_files, folder=folder, writers=writers)
+        failed = _transcribe(todo, give, recognizer, settings, batch_s, nbest)
+    exit_if_any_failed(failed, len(sources))
+
+
+def _transcribe(
+    sources: Sequence[Source],
+    give: Callable[[Transcript], None],
+    recognizer: Recognizer,
+    settings: DecodeSettings,
+    batch_s: float,
+    nbest: int,
+) -> list[str]:
+    """Give each transcript, say what there is to say on stderr, and return what failed."""
+    from asrkit.progress import AudioProgress
+    from asrkit.transcribe.pipeline import Failure, transcribe
+
+    failed = []
+    with AudioProgress("transcribing") as progress:
+        if progress.is_shown:
+            progress.expect(_durations_s(sources))
+
+        def advance(source: Source, seconds: float) -> None:
+            progress.advance(source.label, seconds)
+
+        for result in transcribe(
+            recognizer, sources, settings, batch_s, nbest, on_progress=advance
+        ):
+            label = result.source.label
+            progress.finish(label)
+            if isinstance(result, Failure):
+                failed.append(label)
+                progress.say(f"asrkit: {result.message}")
+                continue
+            if result.conversion:
+                progress.say(f"asrkit: {label}: {result.conversion}")
+            give(result)
+    return failed
+
+
+def _durations_s(sources: Sequence[Source]) -> dict[str, float]:
+    """Read how long the files are, 0 for those that will fail."""
+    from asrkit.data.audio import audio_duration_s
+    from asrkit.errors import AudioError
+
+    durations_s = {}
+    for source in sources:
+        try:
+            durations_s[source.label] = audio_duration_s(source.path)
+        except AudioError:
+            durations_s[source.label] = 0.0
+    return durations_s
 
 
 def _decode_settings(
@@ -210,9 +294,6 @@ def _print(transcript: Transcript, is_one_of_many: bool, writers: dict[str, Writ
         typer.echo(write(transcript), nl=False)
 
 
-def _write_files(out: Path, transcript: Transcript, writers: dict[str, Writer]) -> None:
-    from asrkit.transcribe.writers import suffix_of
-
+def _write_files(transcript: Transcript, folder: OutputFolder, writers: dict[str, Writer]) -> None:
     for name, write in writers.items():
-        file_name = f"{transcript.source.name.name}.{suffix_of(name)}"
-        write_result(out / transcript.source.name.with_name(file_name), write(transcript))
+        write_result(folder.path(transcript.source, name), write(transcript))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +69,104 @@ def read_audio(
         If the file is missing, a directory, unreadable, not audio, empty, truncated, holds NaN or
         infinity, or does not contain the segment.
     """
-    samples, file_rate_hz, num_channels = _read_mono(path, offset_s, duration_s, sample_rate_hz)
-    if file_rate_hz == sample_rate_hz and num_channels == 1:
-        return Audio(samples, sample_rate_hz)
-    if samples.size == 0:
-        raise AudioError(f"{path}: the segment is too short to give one sample")
-    layout = {1: "mono", 2: "stereo"}.get(num_channels, f"{num_channels} channels")
-    return Audio(samples, sample_rate_hz, f"{file_rate_hz} Hz {layout} -> {sample_rate_hz} Hz mono")
+    with open_audio(path, sample_rate_hz, offset_s, duration_s) as stream:
+        samples = np.empty(0, dtype=np.float32)
+        for block in stream.blocks(_BLOCK_FRAMES):
+            samples = _append(samples, block)
+        return Audio(samples, sample_rate_hz, stream.conversion)
+
+
+class AudioStream:
+    """A file, or a segment of it, to be read once, block by block, as `read_audio` gives it.
+
+    Attributes
+    ----------
+    sample_rate_hz : int
+        Of the samples that are given.
+    duration_s : float
+        As the file's header tells it, in seconds; an MP3 may differ by 0.1 s.
+    conversion : str
+        As that of `Audio`.
+    """
+
+    def __init__(
+        self, path: Path, file: soundfile.SoundFile, num_frames: int, sample_rate_hz: int
+    ) -> None:
+        self._path, self._file, self._num_frames = path, file, num_frames
+        self.sample_rate_hz = sample_rate_hz
+        self.duration_s = num_frames / file.samplerate
+        self.conversion = ""
+        if (file.samplerate, file.channels) != (sample_rate_hz, 1):
+            layout = {1: "mono", 2: "stereo"}.get(file.channels, f"{file.channels} channels")
+            self.conversion = f"{file.samplerate} Hz {layout} -> {sample_rate_hz} Hz mono"
+
+    def blocks(self, num_frames: int) -> Iterator[NDArray[np.float32]]:
+        """Read so many of the file's frames at a time; the samples do not depend on how many.
+
+        Raises
+        ------
+        AudioError
+            As `read_audio`; what came before the damage has been given by then.
+        """
+        given = 0
+        for block in self._resampled(num_frames):
+            given += len(block)
+            yield block
+        if not given:
+            raise AudioError(f"{self._path}: the segment is too short to give one sample")
+
+    def _resampled(self, num_frames: int) -> Iterator[NDArray[np.float32]]:
+        if self.sample_rate_hz == self._file.samplerate:
+            yield from self._mono(num_frames)
+            return
+        # Block by block: the result is that of all at once, and that is never held.
+        resampler = soxr.ResampleStream(
+            self._file.samplerate, self.sample_rate_hz, 1, "float32", quality="HQ"
+        )
+        for block in self._mono(num_frames):
+            yield resampler.resample_chunk(block)
+        yield resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True)
+
+    def _mono(self, num_frames: int) -> Iterator[NDArray[np.float32]]:
+        """Read what there is at the file's own rate; raise if that is less than there should be."""
+        missing = self._num_frames
+        try:
+            while missing:
+                block = _read_block(self._path, self._file, min(num_frames, missing))
+                if not len(block):
+                    break
+                missing -= len(block)
+                yield block
+        except soundfile.LibsndfileError as error:
+            raise _damaged(self._path, error) from error
+        slack = MP3_SLACK_FRAMES if self._file.format == "MP3" else 0
+        if missing > min(slack, self._num_frames - 1):
+            raise AudioError(
+                f"{self._path}: truncated: {missing} of its {self._file.frames} frames cannot be "
+                "read; copy or download it again"
+            )
+
+
+@contextmanager
+def open_audio(
+    path: Path,
+    sample_rate_hz: int | None = None,
+    offset_s: float = 0.0,
+    duration_s: float | None = None,
+) -> Iterator[AudioStream]:
+    """Open a file to read it block by block, in memory that does not grow with its length.
+
+    Parameters and errors are those of `read_audio`; without a rate it is the file's own. Damage
+    that only decoding shows is found when the blocks are read.
+    """
+    with open_sound_file(path) as file:
+        start, count = _locate(path, file, offset_s, duration_s)
+        if start:
+            try:
+                file.seek(start)
+            except soundfile.LibsndfileError as error:
+                raise _damaged(path, error) from error
+        yield AudioStream(path, file, count, sample_rate_hz or file.samplerate)
 
 
 def audio_duration_s(path: Path) -> float:
@@ -96,46 +189,18 @@ def audio_digest(path: Path, offset_s: float = 0.0, duration_s: float | None = N
     AudioError
         As `read_audio`.
     """
-    samples, file_rate_hz, _ = _read_mono(path, offset_s, duration_s)
-    salt = f"{file_rate_hz} Hz".encode()
-    return hashlib.blake2b(samples.data, digest_size=16, salt=salt).hexdigest()
+    with open_audio(path, None, offset_s, duration_s) as stream:
+        salt = f"{stream.sample_rate_hz} Hz".encode()
+        digest = hashlib.blake2b(digest_size=16, salt=salt)
+        for block in stream.blocks(_BLOCK_FRAMES):
+            digest.update(np.ascontiguousarray(block).data)
+        return digest.hexdigest()
 
 
-def _read_mono(
-    path: Path, offset_s: float, duration_s: float | None, rate_hz: int | None = None
-) -> tuple[NDArray[np.float32], int, int]:
-    """Read a segment at a rate, or the file's own; give also the latter and the channels."""
-    with open_sound_file(path) as file:
-        start, count = _locate(path, file, offset_s, duration_s)
-        resampler = None
-        if rate_hz not in (None, file.samplerate):
-            # Block by block: the result is that of all at once, and that is never held.
-            resampler = soxr.ResampleStream(file.samplerate, rate_hz, 1, "float32", quality="HQ")
-        samples = np.empty(0, dtype=np.float32)
-        missing = count
-        try:
-            if start:
-                file.seek(start)
-            while missing:
-                block = _read_block(path, file, min(_BLOCK_FRAMES, missing))
-                if not len(block):
-                    break
-                missing -= len(block)
-                samples = _append(samples, resampler.resample_chunk(block) if resampler else block)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(
-                f"{path}: truncated or damaged: {error.error_string} Copy or download it again"
-            ) from error
-        slack = MP3_SLACK_FRAMES if file.format == "MP3" else 0
-        if missing > min(slack, count - 1):
-            raise AudioError(
-                f"{path}: truncated: {missing} of its {file.frames} frames cannot be read; copy or "
-                "download it again"
-            )
-        if resampler:
-            rest = resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True)
-            samples = _append(samples, rest)
-        return samples, file.samplerate, file.channels
+def _damaged(path: Path, error: soundfile.LibsndfileError) -> AudioError:
+    return AudioError(
+        f"{path}: truncated or damaged: {error.error_string} Copy or download it again"
+    )
 
 
 def _append(samples: NDArray[np.float32], block: NDArray[np.float32]) -> NDArray[np.float32]:

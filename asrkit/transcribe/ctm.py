@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from asrkit.decode.hypothesis import TimedWord
 
-_CHANNEL = "1"
+CHANNEL = "1"
 
 
 def format_ctm(utt_id: str, words: Iterable[TimedWord]) -> str:
@@ -14,13 +14,17 @@ def format_ctm(utt_id: str, words: Iterable[TimedWord]) -> str:
 
     White space, which separates the columns, becomes `_` in the id. No words give no lines.
     """
-    name = "_".join(utt_id.split())
+    name = one_column(utt_id)
     lines = []
     for word in words:
         # The end is rounded, not the duration, so that neighbours neither overlap nor part.
         start_s = round(word.start_s, 3)
         duration_s = round(word.end_s, 3) - start_s
-        text = "_".join(word.word.split())
         times = f"{start_s:.3f} {duration_s:.3f}"
-        lines.append(f"{name} {_CHANNEL} {times} {text} {word.probability:.4f}\n")
+        lines.append(f"{name} {CHANNEL} {times} {one_column(word.word)} {word.probability:.4f}\n")
     return "".join(lines)
+
+
+def one_column(text: str) -> str:
+    """Give a text without white space, which would separate columns."""
+    return "_".join(text.split())

@@ -34,7 +34,8 @@ def find_sources(arguments: Sequence[str], spool: Path) -> list[Source]:
     """Resolve files, folders (searched for audio, recursively), glob patterns and `-`, in order.
 
     Standard input (`-`) is copied into the folder `spool`. A file named twice is taken once. A file
-    that does not exist is kept: it becomes a failure of its own when it is read.
+    that does not exist is kept: it becomes a failure of its own when it is read. What is found in a
+    folder is named by its place below it, or, of several folders, below what they have in common.
 
     Raises
     ------
@@ -43,20 +44,22 @@ def find_sources(arguments: Sequence[str], spool: Path) -> list[Source]:
     OSError
         If a folder cannot be searched.
     """
+    # os.path where pathlib would raise: a name too long for the file system is no folder either.
+    folders = {os.path.abspath(each) for each in arguments if each and os.path.isdir(each)}  # noqa: PTH100, PTH112
+    top = os.path.commonpath(folders) if folders else ""
     sources: dict[Path, Source] = {}
     for argument in arguments:
-        for source in _find(argument, spool):
+        for source in _find(argument, top, spool):
             sources.setdefault(source.path.absolute(), source)
     return list(sources.values())
 
 
-def _find(argument: str, spool: Path) -> list[Source]:
+def _find(argument: str, top: str, spool: Path) -> list[Source]:
     path = Path(argument)
     if not argument:
         raise UsageError("transcribe: an input is empty; expected a file, folder, pattern or -")
     if argument == "-":
         return [_standard_input(spool)]
-    # os.path where pathlib would raise: a name too long for the file system is no folder either.
     if os.path.isdir(argument):  # noqa: PTH112
         below = _find_audio(path)
         if not below:
@@ -64,7 +67,7 @@ def _find(argument: str, spool: Path) -> list[Source]:
                 f"{path}: the folder holds no audio; expected files ending in "
                 f"{' '.join(sorted(_SUFFIXES))}"
             )
-        return [_source(p, p.relative_to(path).with_suffix("")) for p in below]
+        return [_source(p, Path(os.path.relpath(p, top)).with_suffix("")) for p in below]
     if glob.has_magic(argument) and not os.path.exists(argument):  # noqa: PTH110
         matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]  # noqa: PTH207
         files = [match for match in matches if not match.is_dir()]

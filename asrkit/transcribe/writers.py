@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import NamedTuple
 
 from asrkit.decode.hypothesis import TimedToken, TimedWord
 from asrkit.transcribe.align import AlignedRecording
 from asrkit.transcribe.ctm import format_ctm
-from asrkit.transcribe.pipeline import Transcript
+from asrkit.transcribe.cues import make_cues
+from asrkit.transcribe.pipeline import Segment, Transcript
+from asrkit.transcribe.stm import format_stm
+from asrkit.transcribe.subtitles import format_srt, format_vtt
 from asrkit.transcribe.textgrid import format_textgrid
 
 Writer = Callable[[Transcript], str]
@@ -22,30 +26,45 @@ def to_txt(transcript: Transcript) -> str:
 
 
 def to_json(transcript: Transcript) -> str:
-    """Give one line of JSON with text, words and tokens; `utt_id` is the file's name."""
+    """Give one line of JSON: text, tokens, words and segments; `utt_id` is the file's name."""
     content = {
         "utt_id": transcript.source.name.as_posix(),
         "audio_filepath": transcript.source.label,
         "duration": round(transcript.duration_s, 6),
         **transcript.hypothesis.to_json(),
         "words": [asdict(word) for word in transcript.hypothesis.words],
+        "segments": [_segment(segment) for segment in transcript.segments],
     }
     return json.dumps(content, ensure_ascii=False) + "\n"
 
 
-def to_ctm(transcript: Transcript) -> str:
-    """Give a line of CTM a word; the utterance is the file's name."""
-    return format_ctm(transcript.source.name.as_posix(), transcript.hypothesis.words)
+def _segment(segment: Segment) -> dict[str, object]:
+    content: dict[str, object] = {
+        "start_s": round(segment.start_s, 6),
+        "end_s": round(segment.end_s, 6),
+        "text": segment.hypothesis.text,
+    }
+    if segment.hypothesis.alternatives:  # which a recording of several segments has not
+        content["alternatives"] = [other.to_json() for other in segment.hypothesis.alternatives]
+    return content
 
 
-def to_textgrid(transcript: Transcript) -> str:
-    """Give a TextGrid of words and tokens."""
-    hypothesis = transcript.hypothesis
-    return format_textgrid(transcript.duration_s, hypothesis.words, hypothesis.tokens)
+def to_tsv(transcript: Transcript) -> str:
+    """Give a line a segment, start and end in milliseconds and the text, with a header."""
+    rows = [("start", "end", "text")]
+    for segment in transcript.segments:
+        start, end = (str(round(1000 * time_s)) for time_s in (segment.start_s, segment.end_s))
+        rows.append((start, end, " ".join(segment.hypothesis.text.split())))
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+def to_stm(transcript: Transcript) -> str:
+    """Give a line of STM a segment; the utterance is the file's name."""
+    return format_stm(transcript.source.name.as_posix(), transcript.segments)
 
 
 def aligned_to_json(aligned: AlignedRecording) -> str:
-    """Give one line of JSON, with the keys of a transcript's; times and probabilities rounded."""
+    """Give one line of JSON, with a transcript's keys but segments; numbers rounded."""
     content = {
         "utt_id": aligned.recording.utt_id,
         "audio_filepath": str(aligned.recording.audio_path),
@@ -59,16 +78,6 @@ def aligned_to_json(aligned: AlignedRecording) -> str:
     return json.dumps(content, ensure_ascii=False) + "\n"
 
 
-def aligned_to_ctm(aligned: AlignedRecording) -> str:
-    """Give a line of CTM a word."""
-    return format_ctm(aligned.recording.utt_id, aligned.words)
-
-
-def aligned_to_textgrid(aligned: AlignedRecording) -> str:
-    """Give a TextGrid of words and tokens."""
-    return format_textgrid(aligned.duration_s, aligned.words, aligned.tokens)
-
-
 def _rounded(timed: TimedToken | TimedWord) -> dict[str, object]:
     return {
         key: round(value, 6) if isinstance(value, float) else value
@@ -76,17 +85,62 @@ def _rounded(timed: TimedToken | TimedWord) -> dict[str, object]:
     }
 
 
+def to_srt(result: Transcript | AlignedRecording) -> str:
+    """Give SubRip subtitles."""
+    return format_srt(make_cues(_timed(result).words))
+
+
+def to_vtt(result: Transcript | AlignedRecording) -> str:
+    """Give WebVTT subtitles."""
+    return format_vtt(make_cues(_timed(result).words))
+
+
+def to_ctm(result: Transcript | AlignedRecording) -> str:
+    """Give a line of CTM a word; the utterance of a transcript is the file's name."""
+    utt_id, words, _ = _timed(result)
+    return format_ctm(utt_id, words)
+
+
+def to_textgrid(result: Transcript | AlignedRecording) -> str:
+    """Give a TextGrid of words and tokens."""
+    _, words, tokens = _timed(result)
+    return format_textgrid(result.duration_s, words, tokens)
+
+
+class _Timed(NamedTuple):
+    """What transcripts and alignments have in common."""
+
+    utt_id: str
+    words: Sequence[TimedWord]
+    tokens: Sequence[TimedToken]
+
+
+def _timed(result: Transcript | AlignedRecording) -> _Timed:
+    if isinstance(result, AlignedRecording):
+        return _Timed(result.recording.utt_id, result.words, result.tokens)
+    hypothesis = result.hypothesis
+    return _Timed(result.source.name.as_posix(), hypothesis.words, hypothesis.tokens)
+
+
 WRITERS: dict[str, Writer] = {
     "txt": to_txt,
     "json": to_json,
+    "srt": to_srt,
+    "vtt": to_vtt,
+    "tsv": to_tsv,
     "ctm": to_ctm,
+    "stm": to_stm,
     "textgrid": to_textgrid,
 }
 ALIGNMENT_WRITERS: dict[str, AlignmentWriter] = {
     "json": aligned_to_json,
-    "ctm": aligned_to_ctm,
-    "textgrid": aligned_to_textgrid,
+    "srt": to_srt,
+    "vtt": to_vtt,
+    "ctm": to_ctm,
+    "textgrid": to_textgrid,
 }
+ONE_A_FILE = frozenset({"srt", "vtt", "tsv", "textgrid"})
+"""Formats whose files have no place for a second recording."""
 
 
 def suffix_of(format_name: str) -> str:

@@ -66,6 +66,15 @@ def test_ctm_and_textgrid(align) -> None:
     assert 'text = "Ab,"' in done.stdout
 
 
+def test_subtitles_of_words_as_they_are_written(align) -> None:
+    srt = align("talk.wav", "talk.txt", "--format", "srt").stdout
+    number, span, *text = srt.split("\n")
+    assert (number, text) == ("1", ["Ab, ca", "", ""])
+    assert align("talk.wav", "talk.txt", "--format", "vtt").stdout == (
+        f"WEBVTT\n\n{span.replace(',', '.')}\nAb, ca\n"
+    )
+
+
 def test_a_manifest_into_a_folder(align, tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
     done = align("all.jsonl", "--out", out, "--format", "json,ctm, textgrid")
@@ -115,9 +124,10 @@ def test_one_failure(align) -> None:
     [
         (("talk.wav",), "talk.wav: its text is missing; expected `asrkit align AUDIO TEXT`"),
         (("all.jsonl", "talk.txt"), "all.jsonl: a manifest holds its texts"),
-        (("talk.wav", "talk.txt", "--format", "srt"), "srt: unknown; expected json or ctm or text"),
+        (("talk.wav", "talk.txt", "--format", "tsv"), "tsv: unknown; expected json or srt or vtt"),
         (("talk.wav", "talk.txt", "--format", "json,ctm"), "several formats need --out DIR"),
         (("all.jsonl", "--format", "textgrid"), "several need --out DIR"),
+        (("all.jsonl", "--format", "vtt"), "several need --out DIR"),
     ],
 )
 def test_usage(align, arguments: tuple[str, ...], message: str) -> None:
@@ -138,7 +148,9 @@ def test_a_file_that_is_no_model(align) -> None:
     assert done.stderr.startswith("asrkit: talk.wav: not a readable model file")
 
 
-def test_transcribe_writes_the_same_formats(asrkit, model: Path, speech: Path, tmp_path) -> None:
+def test_transcribe_writes_these_formats_and_more(
+    asrkit, model: Path, speech: Path, tmp_path
+) -> None:
     command = ("transcribe", "--model", model, "talk.wav", "b.flac")
     rows = asrkit(*command, "--format", "ctm", folder=speech).stdout.splitlines()
     assert [row.split()[::4][:2] for row in rows] == [
@@ -147,11 +159,16 @@ def test_transcribe_writes_the_same_formats(asrkit, model: Path, speech: Path, t
         ["b", "b"],
         ["b", "cc"],
     ]
-    done = asrkit(*command, "--format", "textgrid", folder=speech)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "several need --out DIR" in done.stderr
-    done = asrkit(*command, "--format", "textgrid,ctm", "--out", tmp_path, folder=speech)
+    for one_a_file in ("textgrid", "srt", "vtt", "tsv"):
+        done = asrkit(*command, "--format", one_a_file, folder=speech)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "several need --out DIR" in done.stderr
+    every = "txt,json,srt,vtt,tsv,ctm,stm,textgrid"
+    done = asrkit(*command, "--format", every, "--out", tmp_path, folder=speech)
     assert done.returncode == 0
-    names = {"talk.TextGrid", "talk.ctm", "b.TextGrid", "b.ctm"}
-    assert {path.name for path in tmp_path.iterdir()} == names
+    suffixes = [*every.split(",")[:-1], "TextGrid"]
+    names = {f"{name}.{suffix}" for name in ("talk", "b") for suffix in suffixes}
+    assert {path.name for path in tmp_path.glob("[!.]*")} == names
     assert 'text = "cc"' in (tmp_path / "b.TextGrid").read_text()
+    for suffix in ("srt", "vtt", "tsv", "stm"):
+        assert "b cc\n" in (tmp_path / f"b.{suffix}").read_text()

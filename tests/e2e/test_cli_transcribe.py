@@ -15,7 +15,13 @@ from typer.testing import CliRunner
 
 from asrkit import inference
 from asrkit.cli import app
+from asrkit.cli.transcribe import FORMATS
+from asrkit.errors import EXIT_INTERRUPTED
 from asrkit.transcribe import pipeline
+from asrkit.transcribe.output_folder import RECORD_NAME
+from asrkit.transcribe.writers import WRITERS
+
+CORPUS = Path(__file__).resolve().parents[2] / "recipes" / "mini" / "corpus" / "audio"
 
 SAID = {"talk.wav": "ab ca", "deep/b.flac": "c", "deep/er/silence.wav": "", "deep/er/c.wav": "bb a"}
 
@@ -103,7 +109,96 @@ def test_out_mirrors_the_folder(transcribe, speech: Path, tmp_path: Path) -> Non
         "er/silence.txt": "\n",
     }
     assert json.loads(written["er/c.json"])["utt_id"] == "er/c"
-    assert len(written) == 8
+    assert len(written) == 9  # and the record of what it was made with
+    assert "model" in json.loads(written[RECORD_NAME])
+
+
+def test_several_folders_do_not_clash(transcribe, speech: Path, tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "deep" / "b.wav").write_bytes((speech / "talk.wav").read_bytes())
+    done = transcribe(speech / "deep", tmp_path / "in" / "deep", "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = {path.read_text() for path in (tmp_path / "out").rglob("b.txt")}
+    assert found == {"c\n", "ab ca\n"}
+
+
+def test_an_interrupted_run_is_resumed(transcribe, speech: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = transcribe("deep", "--out", out, "--format", "txt,json")
+    assert first.returncode == 0
+    kept, lost = out / "er" / "c.txt", out / "b.json"
+    lost.unlink()
+    os.utime(out / "er" / "silence.txt", (0, 0))  # of a run before
+    before = kept.stat().st_mtime_ns
+    options = ("--out", out, "--format", "txt,json", "--resume")
+    done = transcribe("deep", *options)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "asrkit: 1 of 3 were transcribed before\n"
+    assert json.loads(lost.read_text())["text"] == "c"
+    assert kept.stat().st_mtime_ns == before
+    again = transcribe("deep", *options)
+    assert again.stderr == "asrkit: 3 of 3 were transcribed before\n"
+    refused = transcribe("deep", *options, "--method", "beam")
+    assert refused.returncode == 2
+    assert "were made with other settings: decode.method; expected the same" in refused.stderr
+    anew = transcribe("deep", *options[:-1], "--method", "beam")
+    assert (anew.returncode, anew.stderr) == (0, "")
+    assert kept.stat().st_mtime_ns > before
+    assert "--resume: there is nothing to go on" in transcribe("deep", "--resume").stderr
+
+
+def test_an_interruption_keeps_what_is_finished(
+    model: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_batches = 0
+
+    def recognize(*arguments):
+        nonlocal num_batches
+        num_batches += 1
+        if num_batches == 3:
+            raise KeyboardInterrupt
+        return inference.recognize(*arguments)
+
+    command = ["transcribe", str(speech / "kinds"), "--model", str(model), "--out", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "recognize", recognize)
+        assert CliRunner().invoke(app, [*command, "--batch-s", "0"]).exit_code == EXIT_INTERRUPTED
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["a.txt", "b.txt"]
+    done = CliRunner().invoke(app, [*command, "--resume"])
+    assert done.exit_code == 0
+    assert "asrkit: 2 of 5 were transcribed before" in done.output
+    assert {path.read_text() for path in tmp_path.glob("*.txt")} == {"ab cc a\n"}
+
+
+def test_a_long_recording(transcribe, tmp_path: Path) -> None:
+    """Speech with pauses; what this model takes it for does not matter, when does."""
+    files = sorted((CORPUS / "test_recorded").glob("*.ogg"))[:12]
+    rng, parts, said = np.random.default_rng(0), [], []
+    for path in files:
+        parts.append(1e-4 * rng.normal(size=24000))
+        speech_s = sum(map(len, parts)) / 16000
+        parts.append(soundfile.read(path)[0])
+        said.append((speech_s, sum(map(len, parts)) / 16000))
+    parts.append(np.zeros(5 * 16000))
+    samples = np.concatenate(parts)
+    soundfile.write(tmp_path / "long.flac", np.stack([samples] * 2, axis=1), 16000)
+    command = ("long.flac", "--format", "json")
+    done = transcribe(*command, folder=tmp_path)
+    assert done.stderr == "asrkit: long.flac: 16000 Hz stereo -> 16000 Hz mono\n"
+    content = json.loads(done.stdout)
+    assert content["duration"] == pytest.approx(len(samples) / 16000)
+    segments = content["segments"]
+    assert len(segments) >= 3
+    assert max(each["end_s"] - each["start_s"] for each in segments) <= 20.5
+    assert segments[-1]["end_s"] < content["duration"] - 4
+    for start_s, end_s in said:  # each command is within one segment
+        middle = (start_s + end_s) / 2
+        (around,) = (each for each in segments if each["start_s"] < middle < each["end_s"])
+        assert around["start_s"] < start_s + 0.3
+        assert around["end_s"] > end_s - 0.3
+    assert " ".join(each["text"] for each in segments if each["text"]) == content["text"]
+    other = json.loads(transcribe(*command, "--batch-s", "0", folder=tmp_path).stdout)
+    assert (other["segments"], other["text"]) == (segments, content["text"])
 
 
 def test_transcripts_that_would_overwrite_each_other(transcribe, tmp_path: Path) -> None:
@@ -243,7 +338,7 @@ def test_bad_files_among_good_ones(transcribe, speech: Path, tmp_path: Path) -> 
 def test_results_are_written_beside_failures(transcribe, tmp_path: Path) -> None:
     done = transcribe("gone.wav", "talk.wav", "--out", tmp_path)
     assert done.returncode == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["talk.txt"]
+    assert {path.name for path in tmp_path.iterdir()} == {"talk.txt", RECORD_NAME}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX has file names that are just bytes")
@@ -267,7 +362,8 @@ def test_odd_file_names(transcribe, speech: Path, tmp_path: Path) -> None:
 
     out = tmp_path / "out"
     assert transcribe(".", "--format", "json", "--out", out, folder=tmp_path).returncode == 0
-    assert {json.loads(p.read_text())["audio_filepath"] for p in out.iterdir()} == set(found)
+    written = [path for path in out.iterdir() if path.name != RECORD_NAME]
+    assert {json.loads(p.read_text())["audio_filepath"] for p in written} == set(found)
 
     for name in names:
         (tmp_path / os.fsdecode(name)).write_bytes(b"")
@@ -281,7 +377,7 @@ def test_odd_file_names(transcribe, speech: Path, tmp_path: Path) -> None:
     ("arguments", "problem"),
     [
         ([], "Missing argument 'FILE|FOLDER|GLOB|-'"),
-        (["talk.wav", "--format", "srt"], "--format srt: unknown; expected txt or json"),
+        (["talk.wav", "--format", "doc"], "--format doc: unknown; expected txt or json"),
         (["talk.wav", "--format", "txt,"], "--format : unknown"),
         (["talk.wav", "--format", "txt,json"], "several formats need --out DIR"),
         (["talk.wav", "--out", "talk.wav"], "'--out'"),
@@ -299,6 +395,10 @@ def test_usage_errors(transcribe, arguments: list[str], problem: str) -> None:
     done = transcribe(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert problem in done.stderr
+
+
+def test_help_names_every_format() -> None:
+    assert set(FORMATS) == WRITERS.keys()
 
 
 def test_a_model_is_required(asrkit, speech: Path) -> None:

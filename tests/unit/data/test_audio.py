@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import soxr
 
-from asrkit.data.audio import audio_digest, audio_duration_s, read_audio
+from asrkit.data.audio import audio_digest, audio_duration_s, open_audio, read_audio
 from asrkit.errors import AudioError
 
 LOSSLESS = [
@@ -168,6 +168,41 @@ def test_long_files_are_read_in_blocks(tmp_path, write_audio, monkeypatch) -> No
     whole = read_audio(path, 16000).samples
     monkeypatch.setattr("asrkit.data.audio._BLOCK_FRAMES", 999)
     np.testing.assert_array_equal(read_audio(path, 16000).samples, whole)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 16000, 44100, 48000])
+@pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "MP3"])
+def test_blocks_are_the_whole(rate_hz, container, tmp_path, write_audio) -> None:
+    path = tmp_path / "speech"
+    kind = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}.get(container, "PCM_16")
+    write_audio(path, 2.3, rate_hz=rate_hz, channels=2, container=container, subtype=kind)
+    whole = read_audio(path, 16000)
+    for num_frames in (777, 16000, 10**9):
+        with open_audio(path, 16000) as stream:
+            blocks = list(stream.blocks(num_frames))
+        assert stream.conversion == whole.conversion == f"{rate_hz} Hz stereo -> 16000 Hz mono"
+        assert stream.duration_s == pytest.approx(2.3, abs=0.01)
+        # To the last bit, but for a decoder of MP3 that rounds otherwise for other blocks.
+        tolerance = 1e-6 if container == "MP3" else 0.0
+        np.testing.assert_allclose(np.concatenate(blocks), whole.samples, rtol=0, atol=tolerance)
+
+
+def test_blocks_of_a_segment(tmp_path, write_audio) -> None:
+    path = tmp_path / "speech.wav"
+    written = write_audio(path, 2.0)
+    with open_audio(path, 16000, 0.5, 1.0) as stream:
+        assert (stream.duration_s, stream.conversion) == (1.0, "")
+        np.testing.assert_array_equal(np.concatenate([*stream.blocks(999)]), written[8000:24000])
+
+
+def test_blocks_before_damage_are_given_and_then_the_error(tmp_path, write_audio) -> None:
+    path = tmp_path / "speech.flac"
+    write_audio(path, 5.0, container="FLAC")
+    cut(path, 0.5)
+    given = []
+    with open_audio(path, 16000) as stream, pytest.raises(AudioError, match="truncated"):
+        given.extend(stream.blocks(4096))
+    assert given
 
 
 # Segments

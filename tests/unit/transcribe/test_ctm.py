@@ -1,8 +1,11 @@
-"""CTM lines."""
+"""CTM lines, read back by a program of other people where it is installed."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
+
+import pytest
 
 from asrkit.decode.hypothesis import TimedWord
 from asrkit.transcribe.ctm import format_ctm
@@ -30,3 +33,17 @@ def test_columns_stay_columns() -> None:
 
 def test_no_words() -> None:
     assert format_ctm("x", []) == ""
+
+
+def test_meeteval_reads_it(tmp_path: Path) -> None:
+    meeteval = pytest.importorskip("meeteval.io", reason="meeteval is not installed")
+    words = [TimedWord("it’s", 0.03, 0.3, 0.98765), TimedWord("žluť,", 3599.97, 3600.0, 1.0)]
+    (tmp_path / "x.ctm").write_text(format_ctm("my talk", words), encoding="utf-8")
+    found = [
+        (x.filename, float(x.begin_time), float(x.duration), x.word, float(x.confidence))
+        for x in meeteval.CTM.load(tmp_path / "x.ctm")
+    ]
+    assert found == [
+        ("my_talk", 0.03, 0.27, "it’s", 0.9877),
+        ("my_talk", 3599.97, 0.03, "žluť,", 1.0),
+    ]

@@ -61,6 +61,22 @@ def test_a_folder_may_be_one_of_several() -> None:
     assert labels("talk.wav", "deep", "odd [1].wav")[::4] == ["talk.wav", "odd [1].wav"]
 
 
+def test_of_several_folders_names_begin_where_these_differ(folder: Path) -> None:
+    for name in ("2023/jan/x.wav", "2023/jan/in/y.wav", "2024/jan/x.wav"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert names("2023/jan", "2024/jan") == ["2023/jan/in/y", "2023/jan/x", "2024/jan/x"]
+    assert names("2023", str(folder / "2024"), "talk.wav") == [
+        "2023/jan/in/y",
+        "2023/jan/x",
+        "2024/jan/x",
+        "talk",
+    ]
+    assert names("2023/jan", "./2023/jan") == ["in/y", "x"]
+    assert names("2023/jan/in", "2023") == ["jan/in/y", "jan/x"]
+    check_distinct_names(find("2023/jan", "2024/jan"))
+
+
 def test_what_counts_as_audio(folder: Path) -> None:
     suffixes = "aif aiff au flac mp3 nist oga ogg opus sph wav Wav2.WAV"
     (folder / "new").mkdir()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from asrkit.decode.hypothesis import Hypothesis
 from asrkit.model_file import Recognizer
@@ -21,6 +23,25 @@ from asrkit.settings import DecodeSettings
 from asrkit.transcribe import pipeline
 from asrkit.transcribe.inputs import Source
 from asrkit.transcribe.pipeline import Failure, Transcript, transcribe
+from asrkit.transcribe.vad import FRAME_S
+
+
+class LoudnessVad:
+    """Takes what is loud for speech."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._frame = round(FRAME_S * sample_rate_hz)
+        self._rest = np.zeros(0, np.float32)
+
+    def hear(self, samples: NDArray[np.float32], *, last: bool = False) -> NDArray[np.float32]:
+        known = np.concatenate([self._rest, samples])
+        if last:
+            known = np.concatenate([known, np.zeros(-len(known) % self._frame, np.float32)])
+        num_frames = len(known) // self._frame
+        self._rest = known[num_frames * self._frame :]
+        loudness = np.abs(known[: num_frames * self._frame]).reshape(-1, self._frame).mean(axis=1)
+        return (loudness > 0.01).astype(np.float32)
+
 
 GREEDY = DecodeSettings()
 TEXTS = ["ab ca", "c", "", "aabbcc bb", "b a b", "cab"]
@@ -72,42 +93,56 @@ def test_batches_change_no_result(
 
 
 @given(
-    durations_s=st.lists(st.floats(0.01, 5), min_size=1, max_size=12),
-    max_batch_s=st.floats(0, 20),
-    bad=st.sets(st.integers(0, 11)),
+    durations_s=st.lists(st.floats(0.01, 90), min_size=1, max_size=8),
+    max_batch_s=st.floats(0, 200),
+    bad=st.sets(st.integers(0, 7)),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_batches_stay_within_their_limit(
     durations_s: list[float], max_batch_s: float, bad: set[int]
 ) -> None:
     batches: list[list[float]] = []
 
     def recognize(_model, batch, _tokens, _settings, _nbest) -> list[Hypothesis]:
-        lens = (batch.wave_lens / 100).tolist()
+        lens = (batch.wave_lens / 1000).tolist()
         batches.append(lens)
-        return [Hypothesis(f"{seconds:.2f}", "char", (), 0.0) for seconds in lens]
+        return [Hypothesis(f"{seconds:.3f}", "char", (), 1.0) for seconds in lens]
 
-    def read_audio(path: Path, _rate_hz: int) -> pipeline.Audio:
+    @contextmanager
+    def open_audio(path: Path, _rate_hz: int) -> Iterator[SimpleNamespace]:
         number = int(path.name)
-        if number in bad:
-            raise pipeline.AudioError(f"{path}: bad")
-        samples = np.zeros(round(durations_s[number] * 100) or 1, np.float32)
-        return pipeline.Audio(samples, 100)
+
+        def blocks(num_frames: int) -> Iterator[NDArray[np.float32]]:
+            num_samples = round(durations_s[number] * 1000) or 1
+            for first in range(0, num_samples, 7000):
+                yield np.ones(min(7000, num_samples - first), np.float32)
+            if number in bad:
+                raise pipeline.AudioError(f"{path}: bad")
+
+        yield SimpleNamespace(blocks=blocks, conversion="")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "recognize", recognize)
-        patch.setattr(pipeline, "read_audio", read_audio)
-        fake = SimpleNamespace(model=SimpleNamespace(sample_rate_hz=100), tokens=None)
+        patch.setattr(pipeline, "open_audio", open_audio)
+        fake = SimpleNamespace(
+            model=SimpleNamespace(sample_rate_hz=1000), tokens=SimpleNamespace(unit="char")
+        )
         sources = [Source(Path(str(n)), Path(str(n)), str(n)) for n in range(len(durations_s))]
-        results = list(transcribe(fake, sources, GREEDY, max_batch_s))
+        results = list(transcribe(fake, sources, GREEDY, max_batch_s, start_vad=LoudnessVad))
 
     assert [result.source for result in results] == sources
+    num_segments = 0
     for number, result in enumerate(results):
         if number in bad:
             assert isinstance(result, Failure)
+            assert result.message == f"{number}: bad"
         else:
-            assert result.hypothesis.text == f"{result.duration_s:.2f}"
-    assert sum(map(len, batches)) == len(set(range(len(durations_s))) - bad)
+            lens = [segment.end_s - segment.start_s for segment in result.segments]
+            assert [each.hypothesis.text for each in result.segments] == [f"{n:.3f}" for n in lens]
+            assert sum(lens) == pytest.approx(result.duration_s)
+            assert result.hypothesis.log_prob == len(lens)
+            num_segments += len(lens)
+    assert sum(map(len, batches)) >= num_segments
     assert all(len(b) == 1 or len(b) * max(b) <= max_batch_s + 1e-4 for b in batches)
 
 
@@ -115,12 +150,113 @@ def test_results_come_before_all_is_read(
     tone_recognizer: Recognizer, sources: list[Source], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    read_audio = pipeline.read_audio
+    open_audio = pipeline.open_audio
     monkeypatch.setattr(
-        pipeline, "read_audio", lambda path, rate: read.append(path) or read_audio(path, rate)
+        pipeline, "open_audio", lambda path, rate: read.append(path) or open_audio(path, rate)
     )
     next(transcribe(tone_recognizer, sources, GREEDY, max_batch_s=0.0))
-    assert len(read) == 2
+    assert len(read) == 1
+
+
+# Long recordings, in which what is loud is speech.
+
+SAID = ["ab ca", "c", "aabbcc bb", "bb", "cab a b", "a"]
+
+
+@pytest.fixture
+def talk(tmp_path: Path, say_in_tones: Callable) -> Source:
+    """SAID, each after 11 s of silence; 70 s in all, and 11 s of silence at the end."""
+    silence = np.zeros(11 * 16000)
+    parts = [part for text in SAID for part in (silence, say_in_tones(text))]
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, np.concatenate([*parts, silence]), 16000)
+    return Source(path, Path("talk"), "talk.wav")
+
+
+def transcribe_with(recognizer: Recognizer, sources: Sequence[Source], *args, **kwargs) -> list:
+    kwargs = {"start_vad": LoudnessVad, **kwargs}
+    return list(transcribe(recognizer, sources, *args, **kwargs))
+
+
+def test_a_long_recording_is_cut_and_put_together(tone_recognizer: Recognizer, talk) -> None:
+    (result,) = transcribe_with(tone_recognizer, [talk], GREEDY)
+    assert result.hypothesis.text == " ".join(SAID)
+    assert [segment.hypothesis.text for segment in result.segments] == SAID
+    assert [word.word for word in result.hypothesis.words] == " ".join(SAID).split()
+    start_s = 11.0
+    for segment, text in zip(result.segments, SAID, strict=True):
+        first, *_, last = [start_s, *(w.start_s for w in segment.hypothesis.words), 1e9][1:-1] * 2
+        assert first == pytest.approx(start_s + 0.04, abs=0.03)
+        assert segment.start_s == pytest.approx(start_s + 0.04 - 0.256, abs=0.04)
+        assert segment.start_s < first <= last < segment.end_s
+        start_s += 11 + 0.04 + 0.12 * len(text)
+    assert sum(s.hypothesis.log_prob for s in result.segments) == result.hypothesis.log_prob
+    assert result.duration_s == pytest.approx(start_s)
+
+
+def test_neither_batches_nor_other_files_change_a_long_recording(
+    tone_recognizer: Recognizer, talk: Source, sources: list[Source]
+) -> None:
+    (alone,) = transcribe_with(tone_recognizer, [talk], GREEDY)
+    for max_batch_s in (0.0, 0.9, 2.0, 1e9):
+        for others in ([talk], [*sources, talk], [talk, *sources]):
+            results = transcribe_with(tone_recognizer, others, GREEDY, max_batch_s)
+            assert [result.source for result in results] == list(others)
+            result = next(result for result in results if result.source == talk)
+            assert result.hypothesis.text == alone.hypothesis.text
+            for one, other in zip(result.segments, alone.segments, strict=True):
+                assert (one.start_s, one.end_s) == (other.start_s, other.end_s)
+                for word, expected in zip(
+                    one.hypothesis.words, other.hypothesis.words, strict=True
+                ):
+                    assert astuple(word)[:3] == astuple(expected)[:3]
+                    assert word.probability == pytest.approx(expected.probability, rel=1e-5)
+
+
+def test_nobody_speaks_in_a_long_recording(tone_recognizer: Recognizer, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "still.wav", np.zeros(31 * 16000), 16000)
+    source = Source(tmp_path / "still.wav", Path("still"), "still.wav")
+    (result,) = transcribe(tone_recognizer, [source], GREEDY)  # by the real detector
+    assert (result.hypothesis.text, result.segments, result.duration_s) == ("", (), 31.0)
+
+
+def test_alternatives_are_those_of_segments(tone_recognizer: Recognizer, talk, sources) -> None:
+    beam = DecodeSettings(method="beam")
+    long, short = transcribe_with(tone_recognizer, [talk, sources[0]], beam, nbest=3)
+    assert long.hypothesis.alternatives == ()
+    alternatives = [segment.hypothesis.alternatives for segment in long.segments]
+    assert {len(each) for each in alternatives} == {2}
+    assert alternatives[-1][0].tokens[0].start_s > 60
+    assert len(short.hypothesis.alternatives) == 2
+    assert short.segments[0].hypothesis == short.hypothesis
+
+
+def test_a_recording_that_ends_in_damage_gives_no_half_transcript(
+    tone_recognizer: Recognizer, talk: Source, sources: list[Source], tmp_path: Path
+) -> None:
+    samples, rate_hz = soundfile.read(talk.path)
+    path = tmp_path / "cut.flac"
+    soundfile.write(path, samples + np.random.default_rng(0).normal(0, 1e-3, len(samples)), rate_hz)
+    path.write_bytes(path.read_bytes()[:-20000])
+    cut = Source(path, Path("cut"), "cut.flac")
+    for max_batch_s in (0.0, 100.0):
+        failure, good = transcribe_with(tone_recognizer, [cut, sources[0]], GREEDY, max_batch_s)
+        assert isinstance(failure, Failure)
+        assert failure.message.startswith("cut.flac: truncated")
+        assert good.hypothesis.text == TEXTS[0]
+
+
+def test_progress_moves_within_a_file(tone_recognizer: Recognizer, talk, sources) -> None:
+    heard: list[tuple[str, float]] = []
+
+    def listen(source: Source, seconds: float) -> None:
+        heard.append((source.label, seconds))
+
+    transcribe_with(tone_recognizer, [talk, sources[0]], GREEDY, 1.0, on_progress=listen)
+    of_talk = [seconds for label, seconds in heard if label == "talk.wav"]
+    assert len(of_talk) == len(SAID)
+    assert sum(of_talk) == pytest.approx(70, abs=2)
+    assert sum(seconds for _, seconds in heard) - sum(of_talk) == pytest.approx(0.64)
 
 
 @pytest.mark.parametrize(
