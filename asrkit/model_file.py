@@ -10,17 +10,20 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from asrkit.config import settings_from_toml, settings_to_toml
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import AsrkitError, ModelFileError
 from asrkit.files import write_atomically
 from asrkit.nn.model import AcousticModel
+from asrkit.nn.stored_weights import Storage, from_stored, to_stored
 from asrkit.settings import Settings
 
 FORMAT_VERSION = 1
@@ -33,6 +36,8 @@ _MAX_BYTES = {
     _WEIGHTS: 4 << 30,
     _CARD: 1 << 20,
 }
+_MAX_FRAME_SAMPLES, _MAX_MEL_BINS = 1 << 15, 1 << 10
+"""Of features: the tables that follow from these are in no file, and need memory."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a constant time stamp: the same model gives the same bytes
 
 
@@ -54,14 +59,13 @@ class Recognizer:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
-def save_recognizer(path: Path, recognizer: Recognizer) -> None:
-    """Write a `.asr` file, atomically; the same recogniser always gives the same bytes."""
+def save_recognizer(path: Path, recognizer: Recognizer, storage: Storage = "float32") -> None:
+    """Write a `.asr` file, atomically; the same recogniser always gives the same bytes.
+
+    `storage` says how its weights are rounded to save space; `load_recognizer` gives float32.
+    """
     settings = recognizer.settings
     unplaced = settings.data.model_copy(update={"root": "", "train": "", "dev": "", "test": ""})
-    weights = {
-        name: value.detach().cpu().contiguous()
-        for name, value in recognizer.model.state_dict().items()
-    }
     header = {
         "format": "asrkit model",
         "version": FORMAT_VERSION,
@@ -72,7 +76,7 @@ def save_recognizer(path: Path, recognizer: Recognizer) -> None:
         _CARD: recognizer.card.encode(),
         _SETTINGS: settings_to_toml(settings.model_copy(update={"data": unplaced})).encode(),
         _TOKENS: recognizer.tokens.to_text().encode(),
-        _WEIGHTS: save(weights),
+        _WEIGHTS: save(to_stored(recognizer.model, storage)),
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -105,13 +109,31 @@ def load_recognizer(path: Path) -> Recognizer:
     try:
         settings = settings_from_toml(members[_SETTINGS].decode(), f"{path}: {_SETTINGS}")
         tokens = TokenTable.from_text(members[_TOKENS].decode(), settings.data.unit)
-        model = AcousticModel(settings, len(tokens), speakers)
-        model.load_state_dict(load(members[_WEIGHTS]))
+        weights = from_stored(load(members[_WEIGHTS]))
+        _check_sizes(settings, weights)
+        # Shapes are compared before there is memory for what the settings declare.
+        model = AcousticModel(settings, len(tokens), speakers, device="meta")
+        model.load_state_dict(weights, assign=True)
         card = members[_CARD].decode()
-    except (AsrkitError, SafetensorError, RuntimeError, UnicodeDecodeError) as error:
+    except (AsrkitError, SafetensorError, RuntimeError, TypeError, UnicodeDecodeError) as error:
         raise ModelFileError(f"{path}: damaged: {error}") from error
     model.eval()
     return Recognizer(model, tokens, settings, card)
+
+
+def _check_sizes(settings: Settings, weights: Mapping[str, Tensor]) -> None:
+    """Refuse settings that would take much memory or time before the weights are looked at."""
+    features = settings.features
+    frame_samples = features.frame_length_ms / 1000 * settings.data.sample_rate_hz
+    if frame_samples > _MAX_FRAME_SAMPLES or features.num_mel_bins > _MAX_MEL_BINS:
+        raise ModelFileError(
+            f"frames of {frame_samples:.0f} samples and {features.num_mel_bins} filters; expected "
+            f"at most {_MAX_FRAME_SAMPLES} and {_MAX_MEL_BINS}"
+        )
+    if settings.model.num_layers > len(weights):
+        raise ModelFileError(
+            f"{settings.model.num_layers} layers, but {len(weights)} tensors of weights"
+        )
 
 
 def sha256_of(path: Path) -> str:

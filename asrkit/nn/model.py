@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from asrkit.features.extractor import FeatureExtractor
@@ -24,17 +25,26 @@ class AcousticModel(nn.Module):
         V, the blank included.
     speaker_names
         Speakers whose statistics the normaliser holds, for `features.normalization = "speaker"`.
+    device
+        Where weights and statistics are created; `"meta"` gives them no memory, until they are
+        assigned.
     """
 
     def __init__(
-        self, settings: Settings, vocab_size: int, speaker_names: Sequence[str] = ()
+        self,
+        settings: Settings,
+        vocab_size: int,
+        speaker_names: Sequence[str] = (),
+        device: str = "cpu",
     ) -> None:
         super().__init__()
         self.sample_rate_hz = settings.data.sample_rate_hz
         self.extractor = FeatureExtractor(settings.features, self.sample_rate_hz)
         num_features = self.extractor.num_features
-        self.normalizer = Normalizer(settings.features.normalization, num_features, speaker_names)
-        self.network = _make_network(settings.model, num_features, vocab_size)
+        normalization = settings.features.normalization
+        with torch.device(device):
+            self.normalizer = Normalizer(normalization, num_features, speaker_names)
+            self.network = _make_network(settings.model, num_features, vocab_size)
         self.frame_s = self.extractor.frame_shift_s * settings.model.subsampling
 
     def out_lens(self, wave_lens: Tensor) -> Tensor:

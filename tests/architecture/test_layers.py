@@ -34,14 +34,17 @@ MAY_IMPORT = {
     "train": CORE | TRAINING,
     "lab": CORE | {"nn", "train.optimizer", "train.seeding"},
     "lm": CORE | {"data"},
-    "decode": CORE | {"data.tokens", "lm"},
+    "decode": CORE | {"data.tokens", "data.bpe", "lm"},
     "score": CORE | {"data.manifest"},
     "model_file": LAYERS,
     "inference": LAYERS,
+    "export": LAYERS | {"model_file"},
     "recipe": LAYERS | {"model_file", "inference"},
     "tuning": LAYERS | {"model_file", "inference"},
     "transcribe": LAYERS | {"model_file", "inference"},
-    "cli": LAYERS | {"lab", "model_file", "inference", "recipe", "transcribe", "tuning"},
+    "api": LAYERS | {"model_file", "inference", "transcribe"},
+    "cli": LAYERS
+    | {"api", "export", "lab", "model_file", "inference", "recipe", "transcribe", "tuning"},
     "__main__": {"cli"},
 }
 A_RECIPE_MAY_IMPORT = {"data", "errors", "settings"}
@@ -136,7 +139,7 @@ def imports_against_the_order(module: Module) -> list[str]:
     if is_within(module.name, "recipes"):
         allowed, itself = A_RECIPE_MAY_IMPORT, module.name
     else:
-        allowed, itself = (MAY_IMPORT[part] if part else set()), f"asrkit.{part}"
+        allowed, itself = (MAY_IMPORT[part] if part else {"api"}), f"asrkit.{part}"
     known = [itself, *(f"asrkit.{name}" for name in allowed)]
     return [
         module.problem(each.line, f"{module.name} may not import {each.target}")

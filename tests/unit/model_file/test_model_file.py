@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pickletools
+import resource
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from safetensors.torch import load, save
 
 from asrkit.errors import ModelFileError
 from asrkit.model_file import Recognizer, load_recognizer, save_recognizer, sha256_of
+from asrkit.nn.stored_weights import Storage
 
 Members = dict[str, bytes]
 
@@ -102,6 +104,22 @@ def test_same_model_same_bytes(path: Path, recognizer: Recognizer, tmp_path: Pat
         recognizer.model.network.output.bias[0] += 1.0
     save_recognizer(other, recognizer)
     assert sha256_of(other) != sha256_of(path)
+
+
+@pytest.mark.parametrize(("storage", "change"), [("float16", 1e-3), ("int8", 0.03)])
+def test_stored_smaller(
+    path: Path, recognizer: Recognizer, storage: Storage, change: float
+) -> None:
+    smaller = path.with_name("smaller.asr")
+    save_recognizer(smaller, recognizer, storage)
+    assert smaller.stat().st_size < path.stat().st_size
+    loaded = load_recognizer(smaller)
+    assert {value.dtype for value in loaded.model.state_dict().values()} == {torch.float32}
+    assert all(parameter.requires_grad for parameter in loaded.model.parameters())
+    waves, lens = 0.1 * torch.randn(1, 8000), torch.tensor([8000])
+    with torch.inference_mode():
+        difference = (loaded.model(waves, lens)[0] - recognizer.model(waves, lens)[0]).abs()
+    assert 0 < difference.max() < change
 
 
 def test_nothing_is_pickled(path: Path) -> None:
@@ -219,7 +237,8 @@ def test_damaged_header(path: Path, header: bytes) -> None:
         ("README.md", b"\xff", "damaged"),
         ("weights.safetensors", b"", "damaged"),
         ("weights.safetensors", b"\xff" * 100, "damaged"),
-        ("weights.safetensors", save({}), "Missing key"),
+        ("weights.safetensors", save({}), "1 layers, but 0 tensors of weights"),
+        ("weights.safetensors", save({"x": torch.zeros(1)}), "Missing key"),
     ],
 )
 def test_damaged_member(path: Path, name: str, content: bytes, expected: str) -> None:
@@ -244,6 +263,30 @@ def test_more_or_fewer_tensors(path: Path) -> None:
         members["weights.safetensors"] = save(weights)
 
     assert 'Unexpected key(s) in state_dict: "network.back_door"' in rewritten(path, add)
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("hidden_size = 100000000", "size mismatch for network"),
+        ("hidden_size = 1000000000000", "damaged"),
+        ("num_layers = 1000000000", "1000000000 layers, but"),
+        ("num_mel_bins = 100000000", "100000000 filters; expected at most"),
+        ("frame_length_ms = 1e12", "expected at most 32768 and 1024"),
+    ],
+)
+def test_settings_that_would_fill_the_memory(path: Path, setting: str, expected: str) -> None:
+    key = setting.split(maxsplit=1)[0]
+
+    def change(members: Members) -> None:
+        lines = members["settings.toml"].decode().splitlines()
+        changed = [setting if line.startswith(f"{key} = ") else line for line in lines]
+        assert changed != lines
+        members["settings.toml"] = "\n".join(changed).encode()
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert expected in rewritten(path, change)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
 
 
 def test_token_table_of_another_size(path: Path) -> None:
