@@ -1,4 +1,4 @@
-"""Where the recipes and settings fragments lie: in the wheel, or in the checkout it is run from."""
+"""Where recipes, settings fragments and the English model lie: in the wheel, or in the checkout."""
 
 from __future__ import annotations
 
@@ -10,3 +10,4 @@ _ROOT = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent
 
 RECIPES_DIR = _ROOT / "recipes"
 CONF_DIR = _ROOT / "conf"
+ENGLISH_MODEL = RECIPES_DIR / "english" / "model.asr"

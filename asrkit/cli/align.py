@@ -31,11 +31,15 @@ def align_command(
     ] = None,
     *,
     model: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            metavar="MODEL", exists=True, dir_okay=False, help="A model trained with CTC (.asr)."
+            metavar="MODEL",
+            exists=True,
+            dir_okay=False,
+            help="A model trained with CTC (.asr); the English one that comes with asrkit if not "
+            "given.",
         ),
-    ],
+    ] = None,
     formats: Annotated[
         str, typer.Option("--format", help="json, srt, vtt, ctm, textgrid, or several: json,ctm.")
     ] = "json",
@@ -56,9 +60,7 @@ def align_command(
     confidence, 0 to 1, is the mean posterior of its tokens. A recording that fails is reported,
     the others go on, and the exit code is 1.
     """
-    import torch
-
-    from asrkit.model_file import load_recognizer
+    from asrkit.api import open_model
     from asrkit.nn.denormals import flushed_denormals
     from asrkit.progress import CountProgress
     from asrkit.transcribe.align import AlignFailure, align_recordings
@@ -70,9 +72,7 @@ def align_command(
     writers = choose_writers(formats, out, ALIGNMENT_WRITERS)
     if out is None:
         check_fits_stdout(writers, len(recordings))
-    recognizer = load_recognizer(model)
-    if torch.cuda.is_available():
-        recognizer.model.cuda()
+    recognizer = open_model(model)
     failures = []
     with CountProgress("aligning", len(recordings)) as progress:
         for result in align_recordings(recognizer, recordings):

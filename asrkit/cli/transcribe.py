@@ -40,9 +40,14 @@ def transcribe_command(
     ],
     *,
     model: Annotated[
-        Path,
-        typer.Option(metavar="MODEL", exists=True, dir_okay=False, help="A trained model (.asr)."),
-    ],
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            exists=True,
+            dir_okay=False,
+            help="A trained model (.asr); the English one that comes with asrkit if not given.",
+        ),
+    ] = None,
     formats: Annotated[
         str, typer.Option("--format", help=f"{', '.join(FORMATS)}, or several: txt,json.")
     ] = "txt",
@@ -137,15 +142,12 @@ def transcribe_command(
     refuses others, and transcribes what is missing, older than that record or older than its audio.
     """
     import tempfile
-    from dataclasses import replace
 
-    import torch
-
-    from asrkit.decode.fusion import make_fusion, place_decode_files
+    from asrkit.api import open_model
+    from asrkit.bundled import ENGLISH_MODEL
+    from asrkit.decode.fusion import make_fusion
     from asrkit.errors import UsageError
-    from asrkit.model_file import load_recognizer
     from asrkit.nn.denormals import flushed_denormals
-    from asrkit.nn.quantized import quantize_for_cpu
     from asrkit.transcribe.inputs import check_distinct_names, find_sources
     from asrkit.transcribe.output_folder import OutputFolder, describe_run
     from asrkit.transcribe.writers import WRITERS, suffix_of
@@ -162,11 +164,7 @@ def transcribe_command(
             check_distinct_names(sources)
         else:
             check_fits_stdout(writers, len(sources))
-        recognizer = load_recognizer(model)
-        if precision == "int8":
-            recognizer = replace(recognizer, model=quantize_for_cpu(recognizer.model))
-        elif torch.cuda.is_available():
-            recognizer.model.cuda()
+        recognizer = open_model(model, precision)
         changes = {
             "method": method,
             "beam_size": beam_size,
@@ -177,14 +175,15 @@ def transcribe_command(
             "vocabulary": vocabulary,
             "hotwords": _read_hotwords(hotwords, hotword),
         }
-        of_model = place_decode_files(recognizer.settings.decode, model.parent)
-        settings = _decode_settings(of_model, changes, nbest)
+        settings = _decode_settings(recognizer.settings.decode, changes, nbest)
         make_fusion(settings, recognizer.tokens)  # an error in what was named is found at once
         todo = sources
         give = partial(_print, is_one_of_many=len(sources) > 1, writers=writers)
         if out is not None:
             folder = OutputFolder(out, {name: suffix_of(name) for name in writers})
-            folder.begin(describe_run(model, settings, nbest), resume=resume)
+            folder.begin(
+                describe_run(model or ENGLISH_MODEL, precision, settings, nbest), resume=resume
+            )
             if resume:
                 todo = [source for source in sources if not folder.has(source)]
             if len(todo) < len(sources):
@@ -248,15 +247,14 @@ def _decode_settings(
     of_model: DecodeSettings, changes: Mapping[str, Any], nbest: int
 ) -> DecodeSettings:
     """Put what was asked for in place of the model's own; nothing asked for goes unheeded."""
-    from asrkit.decode.fusion import check_fusion
+    from asrkit.decode.fusion import check_fusion, without_fusion
     from asrkit.errors import UsageError
 
     given = {name: value for name, value in changes.items() if value is not None}
     settings = of_model.model_copy(update=given)
     if settings.method == "greedy":
         if given.get("method") == "greedy":  # the model's own are for its own search
-            off = {"lm": "", "lexicon": "", "vocabulary": "open", "word_bonus": 0.0, "hotwords": ()}
-            settings = settings.model_copy(update={**off, **given})
+            settings = without_fusion(of_model).model_copy(update=given)
         unused = [name for name in given if name != "method"] + ["nbest"] * (nbest > 1)
         if unused:
             option = "--" + unused[0].replace("_", "-")

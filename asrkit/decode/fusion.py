@@ -149,6 +149,13 @@ def _with_paths(settings: DecodeSettings, change: Callable[[str], str]) -> Decod
     return settings.model_copy(update=changed)
 
 
+def without_fusion(settings: DecodeSettings) -> DecodeSettings:
+    """Leave out all that only a beam search heeds."""
+    fused = ("lm", "lexicon", "vocabulary", "word_bonus", "hotwords")
+    defaults = DecodeSettings()
+    return settings.model_copy(update={name: getattr(defaults, name) for name in fused})
+
+
 def check_fusion(settings: DecodeSettings) -> None:
     """Refuse settings that the search they are for would not heed.
 

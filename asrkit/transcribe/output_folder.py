@@ -15,13 +15,16 @@ from asrkit.transcribe.inputs import Source
 RECORD_NAME = ".asrkit-transcribe.json"
 
 
-def describe_run(model: Path, settings: DecodeSettings, nbest: int) -> dict[str, object]:
+def describe_run(
+    model: Path, precision: str, settings: DecodeSettings, nbest: int
+) -> dict[str, object]:
     """Tell what decides a transcript besides the audio; files by their content, not their place."""
     decode: dict[str, object] = settings.model_dump(mode="json")
     for name in ("lm", "lexicon"):
         if decode[name]:
             decode[name] = sha256_of(Path(str(decode[name])))
-    return {"model": sha256_of(model), "nbest": nbest, "decode": decode}
+    model_is = {"model": sha256_of(model), "precision": precision}
+    return {**model_is, "nbest": nbest, "decode": decode}
 
 
 class OutputFolder:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from asrkit.data.audio import Audio, open_audio
 from asrkit.data.dataset import collate
 from asrkit.data.manifest import Utterance
-from asrkit.decode.hypothesis import Hypothesis
+from asrkit.decode.hypothesis import Hypothesis, TimedWord
 from asrkit.errors import AudioError, DataError
 from asrkit.inference import recognize
 from asrkit.model_file import Recognizer
@@ -55,6 +55,16 @@ class Transcript:
     those of a recording that is one segment; of a longer one, the segments have them."""
     segments: tuple[Segment, ...]
     """In order of time; none if nobody speaks."""
+
+    @property
+    def text(self) -> str:
+        """What is said."""
+        return self.hypothesis.text
+
+    @property
+    def words(self) -> tuple[TimedWord, ...]:
+        """What is said, word by word, with times in the recording and probabilities."""
+        return self.hypothesis.words
 
 
 @dataclass(frozen=True)

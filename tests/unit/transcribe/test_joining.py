@@ -69,6 +69,16 @@ def test_phones_have_no_spaces() -> None:
     assert (whole.text, [word.word for word in whole.words]) == ("a b", ["a", "b"])
 
 
+def test_pieces_of_words_do_not_run_together() -> None:
+    def of(*pieces: str, start_s: float) -> Hypothesis:
+        tokens = tuple(TimedToken(piece, start_s, start_s + 0.1, 0.5) for piece in pieces)
+        return Hypothesis("".join(pieces).replace("▁", " ").strip(), "bpe", tokens, -1.0)
+
+    whole = joined([of("▁a", "b", start_s=0), of("c", "▁d", start_s=1), of("▁e", start_s=2)])
+    assert whole.text == "ab c d e"
+    assert [word.word for word in whole.words] == ["ab", "c", "d", "e"]
+
+
 def test_words_of_a_lexicon_and_scores() -> None:
     first = replace(hypothesis("ab"), read=(WordSpan("AB", 0, 2),), score=-1.5, lm_log_prob=-1.0)
     second = replace(

@@ -112,12 +112,14 @@ def test_a_run_is_described_by_content_not_place(tmp_path: Path) -> None:
     for name, content in {"m.asr": "1", "n.asr": "1", "o.asr": "2", "x.lm": "5"}.items():
         (tmp_path / name).write_text(content)
     plain = DecodeSettings()
-    m, n, o = (describe_run(tmp_path / name, plain, 1) for name in ("m.asr", "n.asr", "o.asr"))
+    m, n, o = (
+        describe_run(tmp_path / name, "float32", plain, 1) for name in ("m.asr", "n.asr", "o.asr")
+    )
     assert m == n != o
     assert json.loads(json.dumps(m)) == m
     with_lm = DecodeSettings(method="beam", lm=str(tmp_path / "x.lm"), hotwords=("a", "b"))
-    before = describe_run(tmp_path / "m.asr", with_lm, 1)
+    before = describe_run(tmp_path / "m.asr", "float32", with_lm, 1)
     assert json.loads(json.dumps(before)) == before
     (tmp_path / "x.lm").write_text("6")
-    after = describe_run(tmp_path / "m.asr", with_lm, 1)
+    after = describe_run(tmp_path / "m.asr", "float32", with_lm, 1)
     assert before["decode"] != after["decode"]
