@@ -11,6 +11,7 @@ from asrkit.cli.align import align_command
 from asrkit.cli.data import app as data_app
 from asrkit.cli.lm import app as lm_app
 from asrkit.cli.model import app as model_app
+from asrkit.cli.plan import plan_command
 from asrkit.cli.recipes import recipes_command
 from asrkit.cli.score import score_command
 from asrkit.cli.train import train_command
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("train")(train_command)
+app.command("plan")(plan_command)
 app.command("transcribe")(transcribe_command)
 app.command("align")(align_command)
 app.command("score")(score_command)

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(help="Check manifests, or make them of other formats.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check manifests, make them of other formats, or fetch a corpus.", no_args_is_help=True
+)
 
 
 @app.command("validate")
@@ -22,7 +24,7 @@ def validate_command(
         typer.Option(metavar="FILE", help="Transcripts may hold only the symbols of this table."),
     ] = None,
     unit: Annotated[
-        Literal["char", "phone"] | None,
+        Literal["char", "phone", "bpe"] | None,
         typer.Option(help="What the symbols of --tokens are; characters if not given."),
     ] = None,
 ) -> None:
@@ -82,6 +84,55 @@ def import_command(
     write_manifest(manifest, utterances)
     hours = sum(utterance.duration_s for utterance in utterances) / 3600
     typer.echo(f"{manifest}: {len(utterances)} utterances, {hours:.2f} h", err=True)
+
+
+@app.command("download")
+def download_command(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="One that has a downloads.toml, as librispeech.")
+    ],
+    *,
+    to: Annotated[
+        Path, typer.Option(metavar="DIR", file_okay=False, help="Where to; made if not there.")
+    ],
+    subsets: Annotated[
+        list[str] | None,
+        typer.Option("--subset", metavar="NAME", help="What to fetch; repeatable."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Fetch from this mirror, not from the publisher."),
+    ] = None,
+) -> None:
+    """Fetch parts of a recipe's corpus, check them against their published MD5 sums, unpack them.
+
+    What is interrupted goes on when the command is repeated; what is there already stays.
+    """
+    from asrkit.data.download import download, read_downloads
+    from asrkit.errors import DataError, UsageError
+    from asrkit.progress import ShareProgress
+    from asrkit.recipe.locate import find_recipe
+
+    downloads = read_downloads(find_recipe(recipe).with_name("downloads.toml"))
+    known = downloads.subsets
+    if not subsets or (set(subsets) - known.keys()):
+        sizes = ", ".join(f"{name} ({s.num_bytes / 1e9:.1f} GB)" for name, s in known.items())
+        wrong = next((name for name in subsets or () if name not in known), None)
+        what = "no --subset is given" if wrong is None else f"--subset {wrong} is not known"
+        raise UsageError(f"data download {recipe}: {what}; expected some of {sizes}")
+    num_failed = 0
+    for name in subsets:
+        try:
+            with ShareProgress() as progress:
+                is_new = download(known[name], url or downloads.url, to, progress.show)
+        except DataError as error:
+            typer.echo(f"asrkit: {error}", err=True)
+            num_failed += 1
+            continue
+        typer.echo(f"{to / known[name].folder}{'' if is_new else ': was there already'}", err=True)
+    if num_failed:
+        typer.echo(f"{num_failed} of {len(subsets)} subsets failed", err=True)
+        raise typer.Exit(1)
 
 
 def _in_one_line(message: str) -> str:

@@ -57,19 +57,13 @@ def prepare(recipe_toml: Path, settings: Settings, run: RunFolder) -> None:
     The token table is made of the training transcripts. Speaker statistics, where asked for, are
     taken over every split: they need no transcripts.
     """
-    corpus = _load_corpus(recipe_toml, settings.data)
-    for split in ("train", "dev"):
-        if not corpus.splits.get(split):
-            raise DataError(f"{recipe_toml}: the {split} set is empty; training needs one")
-    corpus = _check_audio(corpus)
+    corpus = _check_audio(load_corpus(recipe_toml, settings.data))
     for split, utterances in corpus.splits.items():
         write_manifest(run.manifest(split), utterances)
-    tokens = TokenTable.from_texts(
-        [utterance.text for utterance in corpus.splits["train"]], settings.data.unit
-    )
+    tokens = make_tokens(corpus, settings.data)
     write_atomically(run.tokens, tokens.to_text().encode())
-    deviations = compare_with_expected(recipe_toml.parent / "expected.toml", corpus, settings)
-    normalizer = _fit_normalizer(corpus, settings)
+    deviations = compare_with_expected(_expected_toml(recipe_toml), corpus, settings)
+    normalizer = fit_normalizer(corpus, settings)
     save_weights(run.statistics, normalizer.state_dict())
     notes = PreparationNotes(list(corpus.notes), deviations, normalizer.speaker_names)
     notes.save(run.notes)  # last: it marks the stage as done
@@ -108,6 +102,18 @@ def _check_audio(corpus: Corpus) -> Corpus:
     return Corpus(splits, corpus.notes)
 
 
+def make_tokens(corpus: Corpus, settings: DataSettings) -> TokenTable:
+    """Make the token table of the training transcripts."""
+    texts = [utterance.text for utterance in corpus.splits["train"]]
+    return TokenTable.from_texts(texts, settings.unit, settings.vocabulary_size)
+
+
+def _expected_toml(recipe_toml: Path) -> Path:
+    """`expected-960h.toml` for `960h.toml` if there is one, else `expected.toml` beside it."""
+    own = recipe_toml.with_name(f"expected-{recipe_toml.name}")
+    return own if own.is_file() else recipe_toml.with_name("expected.toml")
+
+
 def compare_with_expected(expected_toml: Path, corpus: Corpus, settings: Settings) -> list[str]:
     """List how a prepared corpus differs from the counts its recipe expects; empty if it does not.
 
@@ -136,7 +142,24 @@ def compare_with_expected(expected_toml: Path, corpus: Corpus, settings: Setting
     return deviations
 
 
-def _load_corpus(recipe_toml: Path, settings: DataSettings) -> Corpus:
+def load_corpus(recipe_toml: Path, settings: DataSettings) -> Corpus:
+    """Read the manifests of a recipe, or have its `prepare.py` read the raw corpus.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name neither, or both.
+    DataError
+        If there is nothing to train on, or nothing to develop on.
+    """
+    corpus = _read_splits(recipe_toml, settings)
+    for split in ("train", "dev"):
+        if not corpus.splits.get(split):
+            raise DataError(f"{recipe_toml}: the {split} set is empty; training needs one")
+    return corpus
+
+
+def _read_splits(recipe_toml: Path, settings: DataSettings) -> Corpus:
     paths = {"train": settings.train, "dev": settings.dev, "test": settings.test}
     script = recipe_toml.parent / "prepare.py"
     if script.is_file():
@@ -170,7 +193,7 @@ def _run_prepare_script(script: Path, settings: DataSettings) -> Corpus:
     return corpus
 
 
-def _fit_normalizer(corpus: Corpus, settings: Settings) -> Normalizer:
+def fit_normalizer(corpus: Corpus, settings: Settings) -> Normalizer:
     """Take feature statistics over the training set, or per speaker over every split."""
     extractor = FeatureExtractor(settings.features, settings.data.sample_rate_hz)
     mode = settings.features.normalization

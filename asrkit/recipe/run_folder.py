@@ -36,6 +36,8 @@ class RunFolder:
         What the prepare stage leaves beside the manifests.
     final_weights, model
         What training leaves; the packed model.
+    plan
+        What `asrkit plan` predicted, and after training what was seen.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,6 +49,7 @@ class RunFolder:
         self.notes = folder / "data" / "notes.json"
         self.final_weights = folder / "checkpoints" / FINAL_WEIGHTS
         self.model = folder / "model.asr"
+        self.plan = folder / "plan.json"
 
     def manifest(self, split: str) -> Path:
         """Give the path of a split's utterances, JSON lines."""

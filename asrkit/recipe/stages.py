@@ -17,6 +17,7 @@ from asrkit.model_file import Recognizer, save_recognizer
 from asrkit.nn.model import AcousticModel
 from asrkit.recipe.card import write_card
 from asrkit.recipe.evaluation import decode_split, make_evaluation
+from asrkit.recipe.plan import EpochClock, Plan
 from asrkit.recipe.prepare import PreparationNotes, prepare
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.score.protocol import load_protocol
@@ -78,17 +79,24 @@ class RecipeRun:
         model.normalizer.load_state_dict(load_weights(self.run.statistics))
         dev = read_manifest(self.run.manifest("dev"))
         check_utterances(model, dev, tokens)  # else the dev loss is infinite
+        clock = EpochClock(make_evaluation(dev, tokens, self.settings))
         trainer = Trainer(
             model,
             read_manifest(self.run.manifest("train")),
             tokens,
-            make_evaluation(dev, tokens, self.settings),
+            clock,
             self.settings,
             self.run.folder,
             self.world,
             mirror,
         )
+        clock.start(trainer.position)
         trainer.run()
+        if self.run.plan.exists() and self.world.is_main:
+            plan = Plan.load(self.run.plan)
+            for line in plan.compare(self.settings, self.world, clock, self.run.folder):
+                trainer.progress.say(line)
+            plan.save(self.run.plan)
 
     def decode(self) -> None:
         """Decode every split of `decode.splits` that the corpus has."""

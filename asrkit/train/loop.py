@@ -202,9 +202,7 @@ class Trainer:
             loaded.close()
         self._end_epoch(audio_s / (time.perf_counter() - started_s))
 
-    def step(
-        self, group: Sequence[Sequence[int]], loaded: Generator[Batch], share: float
-    ) -> float:
+    def step(self, group: Sequence[Sequence[int]], loaded: Generator[Batch], share: float) -> float:
         """Take one optimiser step on a group of batches; return its nats an utterance."""
         position, settings = self.position, self.settings
         num_utterances = sum(len(batch) for batch in group)

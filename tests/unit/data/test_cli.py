@@ -66,6 +66,16 @@ def test_tokens(train: Path, dev: Path, tmp_path: Path) -> None:
     assert result.stdout.startswith(f"unknown-symbol\ty\t{dev}: 'b c': the token table has no 'c'")
 
 
+def test_pieces(train: Path, dev: Path, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.txt"
+    tokens.write_text("<blank>\n▁a\n▁b\n▁\na\nb\n")
+    command = ["validate", "--tokens", str(tokens), "--unit", "bpe"]
+    assert invoke(app, [*command, str(train)]).exit_code == 0
+    result = invoke(app, [*command, str(dev)])
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"unknown-symbol\ty\t{dev}: 'b c': the token table has no 'c'")
+
+
 def test_unit(train: Path, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.txt"
     tokens.write_text("<blank>\na\nb\nsil\n")

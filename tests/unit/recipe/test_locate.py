@@ -36,6 +36,15 @@ def test_bundled_recipes_in_alphabetical_order(bundle: Path) -> None:
     assert bundled_recipes() == ["an4", "zulu"]
 
 
+def test_a_recipe_has_others_beside_it(bundle: Path) -> None:
+    for name, content in (("large", "[recipe]\nname = 'x'\n"), ("expected", "[splits.train]\n")):
+        (bundle / "an4" / f"{name}.toml").write_text(content)
+    assert bundled_recipes() == ["an4", "an4/large", "zulu"]
+    assert find_recipe("an4/large") == bundle / "an4" / "large.toml"
+    with pytest.raises(UsageError):
+        find_recipe("an4/expected")
+
+
 def test_those_of_asrkit_are_bundled() -> None:
     assert "timit" in bundled_recipes()
     assert find_recipe("timit").parts[-3:] == ("recipes", "timit", "recipe.toml")

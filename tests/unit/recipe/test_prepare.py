@@ -292,6 +292,18 @@ def test_tokens_are_counted_as_they_are_scored(tmp_path: Path) -> None:
         compare(tmp_path, 'protocol = "nist"\n[splits.dev]\ntokens = 3', phones, unit="phone")
 
 
+def test_a_recipe_beside_another_expects_counts_of_its_own(make_recipe, run: RunFolder) -> None:
+    folder = make_recipe().parent
+    (folder / "expected.toml").write_text("[splits.train]\nutterances = 4\n")
+    for name, expected in (("large", 4), ("small", 5)):
+        other = folder / f"{name}.toml"
+        other.write_text((folder / "recipe.toml").read_text())
+        (folder / "expected-small.toml").write_text("[splits.train]\nutterances = 5\n")
+        prepare(other, settings_of(other), run)
+        deviations = [f"train: 3 utterances, the full corpus has {expected}"]
+        assert PreparationNotes.load(run.notes).deviations == deviations
+
+
 def test_deviations_are_noted(make_recipe, run: RunFolder) -> None:
     recipe_toml = make_recipe()
     (recipe_toml.parent / "expected.toml").write_text("[splits.train]\nutterances = 4\n")
