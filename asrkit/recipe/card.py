@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from asrkit.recipe.prepare import PreparationNotes
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.settings import Settings
 
 
-def write_card(settings: Settings, run: RunFolder, notes: PreparationNotes) -> str:
-    """Compose the card from the settings and what the run folder holds."""
+def write_card(
+    settings: Settings, run: RunFolder, notes: PreparationNotes, recipe_folder: Path
+) -> str:
+    """Compose the card from the settings, what the run folder holds, and the recipe's `card.md`.
+
+    The latter is for what only people know: sources, licences, known failures. It may be absent.
+    """
     environment = json.loads(run.environment.read_text("utf-8"))
     model = settings.model
     direction = "bidirectional" if model.bidirectional else "unidirectional"
@@ -47,4 +53,7 @@ def write_card(settings: Settings, run: RunFolder, notes: PreparationNotes) -> s
     if notes.deviations:
         lines += ["", "These scores do not compare with those on the full corpus:", ""]
         lines += [f"- {item}" for item in (*notes.deviations, *notes.remarks)]
+    by_hand = recipe_folder / "card.md"
+    if by_hand.exists():
+        lines += ["", by_hand.read_text("utf-8").rstrip()]
     return "\n".join([*lines, ""])

@@ -129,7 +129,7 @@ class RecipeRun:
     def pack(self) -> None:
         """Write the model file."""
         tokens = self._tokens()
-        card = write_card(self.settings, self.run, self.notes)
+        card = write_card(self.settings, self.run, self.notes, self.recipe_toml.parent)
         model = self._trained_model(tokens)
         decode = relate_decode_files(self._decode_settings, self.run.model.parent)
         settings = self.settings.model_copy(update={"decode": decode})

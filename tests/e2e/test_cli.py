@@ -34,6 +34,7 @@ PROOFS = {
     "transcribe --model": "e2e/test_cli_transcribe.py::test_a_file_that_is_no_model",
     "transcribe --format": "e2e/test_cli_transcribe.py::test_json",
     "transcribe --out": "e2e/test_cli_transcribe.py::test_out_mirrors_the_folder",
+    "transcribe --resume": "e2e/test_cli_transcribe.py::test_an_interrupted_run_is_resumed",
     "transcribe --method": "e2e/test_cli_transcribe.py::test_method_and_beam_size",
     "transcribe --beam-size": "e2e/test_cli_transcribe.py::test_method_and_beam_size",
     "transcribe --lm": "e2e/test_cli_transcribe.py::test_lm",
@@ -53,6 +54,14 @@ PROOFS = {
     "score --alignments": "unit/score/test_score_command.py::test_alignments",
     "score --missing": "unit/score/test_score_command.py::test_missing",
     "score --json": "unit/score/test_score_command.py::test_json",
+    "plan --set": "unit/recipe/test_plan.py::test_overrides_are_planned_with",
+    "plan --run-dir": "unit/recipe/test_plan.py::test_a_plan_does_not_begin_a_run",
+    "plan --device": "unit/recipe/test_plan.py::test_what_cannot_be_planned",
+    "data download --to": "unit/data/test_download.py::test_one_that_fails_does_not_stop_the_others",
+    "data download --subset": "unit/data/test_download.py::"
+    "test_one_that_fails_does_not_stop_the_others",
+    "data download --url": "unit/data/test_download.py::"
+    "test_one_that_fails_does_not_stop_the_others",
     "data validate --tokens": "unit/data/test_cli.py::test_tokens",
     "data validate --unit": "unit/data/test_cli.py::test_unit",
     "transcribe --precision": "e2e/test_cli_model.py::test_precision",

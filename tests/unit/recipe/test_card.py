@@ -32,7 +32,7 @@ def describe(run: RunFolder, **environment: object) -> None:
 
 def write(run: RunFolder, notes: PreparationNotes = NOTHING, **model: object) -> str:
     tables = {**SETTINGS, "model": {**SETTINGS["model"], **model}}
-    return write_card(Settings.model_validate(tables), run, notes)
+    return write_card(Settings.model_validate(tables), run, notes, run.folder)
 
 
 def score(run: RunFolder, split: str, error_rate: float | None) -> None:
@@ -83,3 +83,9 @@ def test_scores_on_part_of_a_corpus(run: RunFolder) -> None:
         "These scores do not compare with those on the full corpus:\n\n"
         "- test: 3 utterances, the full has 192\n- no core test set\n"
     )
+
+
+def test_what_the_recipe_has_to_add(run: RunFolder) -> None:
+    without = write(run)
+    (run.folder / "card.md").write_text("## Data\n\nOne voice, CC0.\n\n")
+    assert write(run) == f"{without}\n## Data\n\nOne voice, CC0.\n"
