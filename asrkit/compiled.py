@@ -10,7 +10,7 @@ from numba import njit
 Function = Callable[..., Any]
 
 
-def compiled(*, inline: bool = False) -> Callable[[Function], Function]:
+def compiled(*, inline: bool = False, fast: bool = False) -> Callable[[Function], Function]:
     """Compile a function on its first call; other threads run beside it.
 
     What is compiled is kept beside the module or in the user's cache. Where neither can be written,
@@ -20,8 +20,12 @@ def compiled(*, inline: bool = False) -> Callable[[Function], Function]:
     ----------
     inline
         Whether to put the function's code where it is called.
+    fast
+        Whether sums may be added up in any order, and be rounded once together with a product.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "forceinline": inline}
+    if fast:
+        options["fastmath"] = {"contract", "reassoc"}
 
     def compile_function(function: Function) -> Function:
         try:

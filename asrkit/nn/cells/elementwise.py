@@ -7,12 +7,14 @@ that can.
 
 from __future__ import annotations
 
+import importlib
 from abc import abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from asrkit.nn.cells.cell import Cell, State
+from asrkit.nn.cells.compiled_recurrence import compiles_for, run_compiled
 from asrkit.nn.cells.recurrence import Operands, Recurrence, Tensors, run_recurrence
 from asrkit.nn.cells.triton_lstm import LstmForm, is_available, run_lstm
 
@@ -24,6 +26,9 @@ class ElementwiseCell(Cell):
     """Tensors of the state besides the output."""
     lstm_form: LstmForm | None = None
     """What `triton_lstm` has to run on a GPU to compute the same; None if it cannot."""
+    compiled_step: tuple[str, str] | None = None
+    """Module and name of the `CompiledStep` for a CPU, for cells that are too slow without. It is
+    imported where it is run, because numba takes long to load."""
 
     @abstractmethod
     def next_states(self, gates: Tensors, states: Tensors, parameters: Tensors) -> Tensors:
@@ -89,4 +94,8 @@ class ElementwiseCell(Cell):
             self.num_states,
             self.truncate_frames,
         )
+        if self.compiled_step and compiles_for(operands.flat()):
+            module, name = self.compiled_step
+            step = getattr(importlib.import_module(f"asrkit.nn.cells.{module}"), name)
+            return run_compiled(step, recurrence, operands)
         return run_recurrence(recurrence, operands)

@@ -12,6 +12,7 @@ bias, which b does for the other two.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from asrkit.nn.cells.cell import Cell, State
+from asrkit.nn.cells.compiled_recurrence import compiles_for
 from asrkit.nn.cells.recurrence import outputs_before
 from asrkit.settings import ModelSettings
 
@@ -65,12 +67,26 @@ class LayerNormLstm(Cell):
         if state is None:
             zeros = inputs[0].new_zeros(self.num_directions, batch, self.hidden_size)
             state = zeros, zeros
+        mask = self.recurrent_mask(batch)
+        if compiles_for((*inputs, *state, *self.parameters())):
+            loops = importlib.import_module("asrkit.nn.cells.layer_norm_loops")  # loads numba
+            wide = self.input_gain, self.recurrent_gain, self.bias
+            weights = (
+                self.input_weight,
+                self.recurrent_weight,
+                torch.stack([_double_candidate(each) for each in wide]),
+                torch.stack([self.cell_gain, self.cell_bias]),
+            )
+            results: tuple[tuple[Tensor, ...], State] = loops.run_compiled(
+                self.truncate_frames, mask, inputs, state, weights
+            )
+            return results
         # Weights with mean zero make products with mean zero, in every frame.
         centred = self.recurrent_weight - self.recurrent_weight.mean(dim=1, keepdim=True)
         outputs, *state = _Run.apply(  # type: ignore[no-untyped-call]
             torch.is_grad_enabled(),
             self.truncate_frames,
-            self.recurrent_mask(batch),
+            mask,
             self.input_weight,
             _double_candidate(self.input_gain)[:, None],
             _double_candidate(self.bias)[:, None],

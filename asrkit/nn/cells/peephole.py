@@ -34,6 +34,7 @@ class PeepholeLstm(ElementwiseCell):
     num_states = 1
     forget_gate = 1
     lstm_form = LstmForm(peephole="full")
+    compiled_step = "peephole_loops", "FULL"
 
     def __init__(self, settings: ModelSettings, input_size: int, num_directions: int) -> None:
         super().__init__(settings, input_size, num_directions)
@@ -62,6 +63,7 @@ class SimplePeepholeLstm(PeepholeLstm):
     """The simplified form: all three gates see the cell before, so they are computed at once."""
 
     lstm_form = LstmForm(peephole="simple")
+    compiled_step = "peephole_loops", "SIMPLE"
 
     def output(
         self, gates: Tensors, before: Tensors, after: Tensors, parameters: Tensors

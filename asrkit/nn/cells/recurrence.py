@@ -20,6 +20,8 @@ from torch import Tensor
 from torch.amp.autocast_mode import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
+from asrkit.nn.cells.buffers import new_empty
+
 Tensors = tuple[Tensor, ...]
 NextStates = Callable[[Tensors, Tensors, Tensors], Tensors]
 Output = Callable[[Tensors, Tensors, Tensors, Tensors], Tensor]
@@ -120,10 +122,10 @@ class Operands:
 
 def run_recurrence(recurrence: Recurrence, operands: Operands) -> tuple[Tensors, Tensors]:
     """Compute the outputs, one (T, N, P) tensor a direction, and the state after the last frame."""
-    outputs, *state = _Run.apply(  # type: ignore[no-untyped-call]
+    results = _Run.apply(  # type: ignore[no-untyped-call]
         recurrence, torch.is_grad_enabled(), *operands.flat()
     )
-    return outputs.unbind(0), tuple(state)
+    return results[: recurrence.num_directions], results[recurrence.num_directions :]
 
 
 class _Run(torch.autograd.Function):
@@ -138,12 +140,12 @@ class _Run(torch.autograd.Function):
         parameters = tuple(each[:, None] for each in given.parameters)
 
         kept_frames = num_frames if keeps else min(_FORWARD_FRAMES, num_frames)
-        gates = hidden.new_empty(num_directions, kept_frames, batch, num_columns)
-        before = [s.new_empty(num_directions, kept_frames, *s.shape[1:]) for s in states]
-        outputs = hidden.new_empty(num_directions, num_frames, *hidden.shape[1:])
+        gates = new_empty(hidden, num_directions, kept_frames, batch, num_columns)
+        before = [new_empty(s, num_directions, kept_frames, *s.shape[1:]) for s in states]
+        outputs = new_empty(hidden, num_directions, num_frames, *hidden.shape[1:])
         for chunk in recurrence.chunks(num_frames, _FORWARD_FRAMES):
             here = gates[:, chunk if keeps else slice(0, chunk.stop - chunk.start)]
-            _read_inputs(given, chunk, here)
+            read_inputs(given, chunk, here)
             hiddens: list[Tensor] = []
             histories: list[list[Tensor]] = [[] for _ in states]
             blocks = here.view(*here.shape[:3], recurrence.num_gates, -1).unbind(-2)
@@ -170,7 +172,7 @@ class _Run(torch.autograd.Function):
             ctx.recurrence = recurrence
             ctx.num_operands = len(flat)
             ctx.save_for_backward(*flat, gates, outputs, *before)
-        return outputs, hidden.clone(), *(state.clone() for state in states)
+        return *outputs.unbind(0), hidden.clone(), *(state.clone() for state in states)
 
     @staticmethod
     @once_differentiable
@@ -178,12 +180,13 @@ class _Run(torch.autograd.Function):
     def backward(  # type: ignore[override]
         ctx: Any, *grads_of_results: Tensor
     ) -> tuple[Tensor | None, ...]:
-        grad_outputs, *carried = grads_of_results
         recurrence: Recurrence = ctx.recurrence
+        grad_outputs = grads_of_results[: recurrence.num_directions]
+        carried = list(grads_of_results[recurrence.num_directions :])
         given = Operands.of(ctx.saved_tensors[: ctx.num_operands], recurrence)
         gates, outputs, *before = ctx.saved_tensors[ctx.num_operands :]
         grads = Operands(
-            tuple(torch.empty_like(each) for each in given.inputs),
+            tuple(new_empty(each, *each.shape) for each in given.inputs),
             torch.zeros_like(given.input_weight),
             torch.zeros_like(given.recurrent_weight),
             torch.zeros_like(given.bias),
@@ -196,13 +199,14 @@ class _Run(torch.autograd.Function):
         for chunk in reversed(list(recurrence.chunks(len(given.inputs[0]), _BACKWARD_FRAMES))):
             grad_gates = buffer[:, : chunk.stop - chunk.start]
             local = _Chunk(recurrence, gates[:, chunk], [each[:, chunk] for each in before], given)
-            carried = local.run_back(grad_outputs[:, chunk], carried, grad_gates)
+            from_above = torch.stack([each[chunk] for each in grad_outputs])
+            carried = local.run_back(from_above, carried, grad_gates)
             if not recurrence.passes_gradient(chunk.start):
                 carried = [torch.zeros_like(each) for each in carried]
             local.add_gradients(grads.projection, grads.parameters)
             heard = outputs_before(chunk, outputs, given.state[0])
             heard = heard if given.mask is None else heard * given.mask[:, None]
-            _add_products(grads, given, chunk, grad_gates, heard)
+            add_products(grads, given, chunk, grad_gates, heard)
         return None, None, *replace(grads, state=tuple(carried)).flat()
 
 
@@ -287,7 +291,7 @@ class _Chunk:
                 total.add_(grad)
 
 
-def _read_inputs(given: Operands, chunk: slice, gates: Tensor) -> None:
+def read_inputs(given: Operands, chunk: slice, gates: Tensor) -> None:
     """Fill gates (D, C, N, G * H) with what the inputs of a chunk and the biases make of them."""
     unread = given.input_gates.stop
     for d, inputs in enumerate(given.inputs):
@@ -311,7 +315,7 @@ def outputs_before(chunk: slice, outputs: Tensor, first: Tensor) -> Tensor:
     return outputs[:, chunk.start - 1 : chunk.stop - 1]
 
 
-def _add_products(
+def add_products(
     grads: Operands, given: Operands, chunk: slice, grad_gates: Tensor, heard: Tensor
 ) -> None:
     """Add what the gates of a chunk contribute to the gradients of inputs, weights and biases."""

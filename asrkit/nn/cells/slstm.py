@@ -31,6 +31,7 @@ class SLstm(ElementwiseCell):
     num_gates = num_input_gates = num_recurrent_gates = 4
     num_states = 2
     forget_gate = 1
+    compiled_step = "slstm_loops", "STEP"
 
     def initial_state(self, like: Tensor, batch: int) -> State:
         """Return zeros, but -∞ for log n: at first there is nothing."""

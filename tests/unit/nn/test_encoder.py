@@ -43,7 +43,9 @@ def run(encoder: RecurrentEncoder, utterances: list[Tensor], extra: int = 0) -> 
     return [frames[:length, n] for n, length in enumerate(lens.tolist())]
 
 
-def assert_alone_and_in_company(encoder: RecurrentEncoder, utterances: list[Tensor]) -> None:
+def assert_alone_and_in_company(
+    encoder: RecurrentEncoder, utterances: list[Tensor], tolerance: float = 1e-5
+) -> None:
     with torch.inference_mode():
         alone = [run(encoder, [feats])[0] for feats in utterances]
         for others in (
@@ -52,7 +54,7 @@ def assert_alone_and_in_company(encoder: RecurrentEncoder, utterances: list[Tens
             run(encoder, utterances[::-1])[::-1],
         ):
             for found, expected in zip(others, alone, strict=True):
-                torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+                torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
@@ -60,7 +62,11 @@ def assert_alone_and_in_company(encoder: RecurrentEncoder, utterances: list[Tens
 def test_padding_and_batch_invariance(
     utterances: list[Tensor], cell: str, bidirectional: bool
 ) -> None:
-    assert_alone_and_in_company(make(cell=cell, bidirectional=bidirectional), utterances)
+    encoder = make(cell=cell, bidirectional=bidirectional)
+    # Normalisation divides by what may be small, and magnifies rounding: over seeds, to 3e-5.
+    assert_alone_and_in_company(encoder, utterances, 1e-4 if cell == "lstm_layer_norm" else 1e-5)
+    in_float64 = [feats.double() for feats in utterances]
+    assert_alone_and_in_company(encoder.double(), in_float64, 1e-11)
 
 
 @pytest.mark.parametrize("connection", ["residual", "highway"])

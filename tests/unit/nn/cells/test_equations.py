@@ -21,6 +21,8 @@ from asrkit.nn.cells.family import CELLS, make_cell
 from asrkit.settings import ModelSettings
 
 NAMES = [*CELLS, "conv_lstm"]
+COMPILED = {"lstm_peephole", "lstm_peephole_simple", "slstm", "lstm_layer_norm"}
+"""Those that numba's loops compute on a CPU."""
 WIDTH = {"conv_lstm": 5}
 Step = Callable[[Any, int, Tensor, Tensor, Sequence[Tensor]], tuple[Tensor, Sequence[Tensor]]]
 
@@ -270,6 +272,29 @@ def test_equations(
         lambda inputs, state: run_literally(name, cell, inputs, state, mask), cell, inputs, state
     )
     assert_same(found, expected)
+
+
+@pytest.mark.parametrize("name", sorted(COMPILED))
+@pytest.mark.parametrize(("dropout", "truncate_frames"), [(0.0, 0), (0.5, 33)])
+def test_equations_where_nothing_is_compiled(
+    name: str, dropout: float, truncate_frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("elementwise", "layer_norm"):
+        monkeypatch.setattr(f"asrkit.nn.cells.{module}.compiles_for", lambda _: False)
+    test_equations(name, 2, 70, 2, dropout, truncate_frames)
+
+
+@pytest.mark.parametrize("name", sorted(COMPILED))
+def test_compiled_loops_in_float32(name: str) -> None:
+    cell = make(name, 2, hidden_size=37)
+    inputs, state = data_for(name, cell, 70, 3)
+    expected = results_and_gradients(cell, cell, inputs, state)
+    cell.float()
+    inputs, state = [each.float() for each in inputs], tuple(each.float() for each in state)
+    found = results_and_gradients(cell, cell, inputs, state)
+    for key, values in expected.items():
+        scale = values.abs().max().item()
+        torch.testing.assert_close(found[key].double(), values, rtol=0.0, atol=2e-5 * scale)
 
 
 @pytest.mark.parametrize("name", NAMES)
