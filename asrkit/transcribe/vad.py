@@ -7,17 +7,16 @@ the probabilities are those of the package. https://github.com/snakers4/silero-v
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import distribution
 from typing import Protocol
 
 import numpy as np
 import soxr
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,21 +27,20 @@ FRAME_S = 0.032
 _RATE_HZ = 16000
 _FRAME, _CONTEXT = 512, 64
 _MAX_FRAMES_AT_ONCE = 512
-_WEIGHTS = "silero_vad/data/silero_vad_16k.safetensors"
-# Our names of the weights, and those of the file.
+# Our names of the weights of the network for 16 kHz, and the package's.
 _NAMES = {
-    "stft.weight": "stft_conv.weight",
+    "stft.weight": "stft.forward_basis_buffer",
     **{
-        f"encoder.{number}.{kind}": f"conv{number + 1}.{kind}"
+        f"encoder.{number}.{kind}": f"encoder.{number}.reparam_conv.{kind}"
         for number in range(4)
         for kind in ("weight", "bias")
     },
     **{
-        f"lstm.{kind}_l0": f"lstm_cell.{kind}"
+        f"lstm.{kind}_l0": f"decoder.rnn.{kind}"
         for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     },
-    "output.weight": "final_conv.weight",
-    "output.bias": "final_conv.bias",
+    "output.weight": "decoder.decoder.2.weight",
+    "output.bias": "decoder.decoder.2.bias",
 }
 
 
@@ -133,8 +131,13 @@ def _one_thread() -> Iterator[None]:
 
 @cache
 def _load_network() -> _Network:
-    # Without importing the package, which would set the number of torch's threads to one.
-    weights = load_file(str(distribution("silero-vad").locate_file(_WEIGHTS)))
+    # Its safetensors file holds other weights, of an earlier version.
+    with _one_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript, which is its format
+        # Not before it is needed: importing it sets the number of torch's threads to one.
+        from silero_vad import load_silero_vad  # noqa: PLC0415
+
+        weights = load_silero_vad().state_dict()
     network = _Network()
-    network.load_state_dict({name: weights[theirs] for name, theirs in _NAMES.items()})
+    network.load_state_dict({name: weights[f"_model.{theirs}"] for name, theirs in _NAMES.items()})
     return network.eval()

@@ -401,12 +401,6 @@ def test_help_names_every_format() -> None:
     assert set(FORMATS) == WRITERS.keys()
 
 
-def test_a_model_is_required(asrkit, speech: Path) -> None:
-    done = asrkit("transcribe", "talk.wav", folder=speech)
-    assert done.returncode == 2
-    assert "Missing option '--model'" in done.stderr
-
-
 def test_a_file_that_is_no_model(transcribe) -> None:
     done = transcribe("talk.wav", "--model", "talk.wav")
     assert (done.returncode, done.stdout) == (1, "")
