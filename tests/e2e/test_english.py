@@ -1,0 +1,86 @@
+"""The English model that comes with asrkit, as somebody without a network meets it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jiwer
+import pytest
+
+import asrkit
+from asrkit.bundled import ENGLISH_MODEL
+from asrkit.lm.model_file import load_ngram
+from asrkit.model_file import load_recognizer
+
+SAMPLE = ENGLISH_MODEL.with_name("evening.ogg")
+SAID = (
+    "the old clock on the wall struck seven and nobody in the room had noticed how dark it was "
+    "outside she closed the book put out the lamp and went slowly up the stairs"
+)
+# The model is far from good yet, see recipes/english/README.md. These may only fall.
+MOST_ERRORS, MOST_GREEDY_ERRORS = 0.6, 0.75
+WITHOUT_NETWORK = """
+import socket, sys
+
+def refuse(*arguments, **options):
+    raise OSError("there is no network")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+socket.create_connection = refuse
+from asrkit.cli import main
+sys.argv[0] = "asrkit"
+main()
+"""
+
+
+def word_error_rate(text: str) -> float:
+    return float(jiwer.wer(SAID, text))
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """`asrkit transcribe` of the sample, without a network, by a user who has no files yet."""
+    environment = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_NETWORK, "transcribe", str(SAMPLE)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_nothing_has_to_be_named_or_fetched(offline: subprocess.CompletedProcess[str]) -> None:
+    assert offline.returncode == 0, offline.stderr
+    assert len(offline.stdout.splitlines()) == 1
+    assert word_error_rate(offline.stdout) < MOST_ERRORS
+
+
+def test_python_gives_the_same(offline: subprocess.CompletedProcess[str]) -> None:
+    transcript = asrkit.load_model().transcribe(SAMPLE)
+    assert transcript.text == offline.stdout.rstrip("\n")
+    assert [word.word for word in transcript.words] == transcript.text.split()
+    assert all(0 <= word.start_s < word.end_s <= transcript.duration_s for word in transcript.words)
+
+
+def test_greedy_search_does_without_the_language_model() -> None:
+    model = asrkit.load_model(method="greedy")
+    assert not model.decode.lm
+    assert word_error_rate(model.transcribe(SAMPLE).text) < MOST_GREEDY_ERRORS
+
+
+def test_what_is_shipped_is_small() -> None:
+    recognizer = load_recognizer(ENGLISH_MODEL)
+    lm = ENGLISH_MODEL.parent / recognizer.settings.decode.lm
+    assert lm.parent == ENGLISH_MODEL.parent
+    assert ENGLISH_MODEL.stat().st_size + lm.stat().st_size <= 60e6
+    assert "the" in load_ngram(lm)
+
+
+def test_the_card_names_what_it_was_made_of() -> None:
+    card = load_recognizer(ENGLISH_MODEL).card
+    for name in ("LibriSpeech", "Common Voice", "speechocean762", "CC BY 4.0"):
+        assert name in card
