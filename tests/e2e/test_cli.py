@@ -57,7 +57,8 @@ PROOFS = {
     "plan --set": "unit/recipe/test_plan.py::test_overrides_are_planned_with",
     "plan --run-dir": "unit/recipe/test_plan.py::test_a_plan_does_not_begin_a_run",
     "plan --device": "unit/recipe/test_plan.py::test_what_cannot_be_planned",
-    "data download --to": "unit/data/test_download.py::test_one_that_fails_does_not_stop_the_others",
+    "data download --to": "unit/data/test_download.py::"
+    "test_one_that_fails_does_not_stop_the_others",
     "data download --subset": "unit/data/test_download.py::"
     "test_one_that_fails_does_not_stop_the_others",
     "data download --url": "unit/data/test_download.py::"
