@@ -67,7 +67,11 @@ def build_command(
     ] = 0.0,
     max_words: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Keep the N most frequent words; others are <unk>."),
+        typer.Option(
+            metavar="N",
+            help="Keep the N most frequent words; others are <unk>, which is then likely: decode "
+            "with decode.oov_penalty, or misspelled words cost nothing.",
+        ),
     ] = None,
     vocab: Annotated[
         Path | None,
