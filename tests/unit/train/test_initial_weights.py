@@ -149,7 +149,7 @@ def test_a_run_starts_from_them_once(
     class Killed(BaseException):
         pass
 
-    step = loop.Trainer._step
+    step = loop.Trainer.step
     for steps_before in (0, 3):
         folder = tmp_path / f"killed-{steps_before}"
         left = iter(range(steps_before))
@@ -160,7 +160,7 @@ def test_a_run_starts_from_them_once(
             return step(trainer, *arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(loop.Trainer, "_step", die)
+            patch.setattr(loop.Trainer, "step", die)
             with pytest.raises(Killed):
                 make_trainer(folder, evaluate=dev_set, train=train).run()
 
