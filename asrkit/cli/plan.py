@@ -7,26 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from asrkit.cli.recipe_options import Overrides, Recipe, RunDir
+
 
 def plan_command(
     context: typer.Context,
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE", help="A name from `asrkit recipes`, a folder, or a recipe.toml."
-        ),
-    ],
+    recipe: Recipe,
     *,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable."),
-    ] = None,
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", file_okay=False, help="Folder of the run; runs/RECIPE if not given."
-        ),
-    ] = None,
+    overrides: Overrides = None,
+    run_dir: RunDir = None,
     device: Annotated[
         Literal["cpu", "cuda"] | None,
         typer.Option(help="What to train on; a GPU if there is one, as `asrkit train` does."),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from asrkit.cli.recipe_options import Overrides, Recipe, RunDir
 from asrkit.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -21,23 +22,10 @@ if TYPE_CHECKING:
 
 def train_command(
     context: typer.Context,
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE", help="A name from `asrkit recipes`, a folder, or a recipe.toml."
-        ),
-    ],
+    recipe: Recipe,
     *,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable."),
-    ] = None,
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", file_okay=False, help="Folder of the run; runs/RECIPE if not given."
-        ),
-    ] = None,
+    overrides: Overrides = None,
+    run_dir: RunDir = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with the run in the folder, by its own settings."),

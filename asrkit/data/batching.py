@@ -6,6 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from asrkit.data.manifest import Utterance
+from asrkit.settings import Settings
+
+
+def batches_of_epoch(
+    utterances: Sequence[Utterance], settings: Settings, epoch: int
+) -> list[list[int]]:
+    """Group the indices of a training set into the batches of an epoch, the first being 0."""
+    return make_batches(
+        [utterance.duration_s for utterance in utterances],
+        settings.data.max_batch_s,
+        settings.data.num_buckets,
+        settings.recipe.seed,
+        epoch,
+        settings.data.max_batch_utterances,
+    )
+
 
 def make_batches(
     durations_s: Sequence[float],

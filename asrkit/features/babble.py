@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from asrkit.features.draws import draw_uniform
 from asrkit.features.noise import mix
 
 
@@ -44,8 +45,7 @@ def add_babble(
     """
     size = len(waves)
     chosen = torch.rand(size, generator=generator) < probability
-    low, high = snr_db
-    ratios_db = low + (high - low) * torch.rand(size, generator=generator)
+    ratios_db = draw_uniform(snr_db, size, generator)
     lens = wave_lens.tolist()
     babble = torch.zeros_like(waves)
     loudness = torch.linalg.vector_norm(waves, dim=1) / wave_lens.clamp(min=1).sqrt()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from asrkit.features.convolution import convolve
+from asrkit.features.draws import draw_uniform
 
 _FLAT_BELOW_HZ = 50.0
 """Coloured noise rises no further below this, where speech has nothing to lose."""
@@ -49,15 +50,14 @@ def add_noise(
         Noisy samples, 0 beyond `wave_lens`.
     """
     chosen = torch.rand(len(waves), generator=generator) < probability
-    low, high = snr_db
-    ratios_db = low + (high - low) * torch.rand(len(waves), generator=generator)
+    ratios_db = draw_uniform(snr_db, len(waves), generator)
     noise = torch.zeros(waves.shape)
     for row, length in enumerate(wave_lens.tolist()):
         if chosen[row]:
             noise[row, :length] = torch.randn(length, generator=generator)
     noise = noise.to(waves.device)
     if slope != (0.0, 0.0) and chosen.any():
-        slopes = slope[0] + (slope[1] - slope[0]) * torch.rand(len(waves), generator=generator)
+        slopes = draw_uniform(slope, len(waves), generator)
         colours = _colours(slopes[chosen], sample_rate_hz).to(waves.device)
         rows = chosen.nonzero().flatten().to(waves.device)
         noise[rows] = convolve(noise[rows], wave_lens[rows], colours, delay=colours.shape[1] // 2)

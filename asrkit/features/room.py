@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from asrkit.features.convolution import convolve
+from asrkit.features.draws import draw_uniform
 
 _FIRST_ECHO_S = 0.002
 _MIXING_TIME_S = 0.05
@@ -74,8 +75,8 @@ def draw_responses(
     noise, the tail of Polack's model.
     """
     times_s = torch.arange(1 + math.ceil(t60_s[1] * sample_rate_hz)) / sample_rate_hz
-    t60 = _draw(count, t60_s, generator)
-    direct = _draw(count, direct_db, generator)
+    t60 = draw_uniform(t60_s, count, generator)
+    direct = draw_uniform(direct_db, count, generator)
     shape = (count, len(times_s))
     density = (times_s / _MIXING_TIME_S).square().clamp(max=1.0)
     density[times_s < _FIRST_ECHO_S] = 0.0
@@ -86,7 +87,3 @@ def draw_responses(
     echoes *= (10 ** (-direct / 10) / energy).sqrt()[:, None]
     echoes[:, 0] = 1.0
     return echoes
-
-
-def _draw(count: int, limits: tuple[float, float], generator: torch.Generator) -> Tensor:
-    return limits[0] + (limits[1] - limits[0]) * torch.rand(count, generator=generator)

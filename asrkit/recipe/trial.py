@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from asrkit.data.audio_cache import DEFAULT_MAX_BYTES, AudioCache
-from asrkit.data.batching import make_batches
+from asrkit.data.batching import batches_of_epoch
 from asrkit.data.corpus import Corpus
 from asrkit.data.dataset import load_batches
 from asrkit.data.manifest import Utterance, write_manifest
@@ -85,15 +85,7 @@ class _Trial:
     ) -> None:
         self.corpus, self.settings, self.folder = corpus, settings, folder
         self.train, self.dev = corpus.splits["train"], corpus.splits["dev"]
-        data = settings.data
-        self.batches = make_batches(
-            [utterance.duration_s for utterance in self.train],
-            data.max_batch_s,
-            data.num_buckets,
-            settings.recipe.seed,
-            epoch=0,
-            max_batch_utterances=data.max_batch_utterances,
-        )
+        self.batches = batches_of_epoch(self.train, settings, epoch=0)
         longest = [max(self.train[i].duration_s for i in batch) for batch in self.batches]
         self.longest_s = np.array(longest)
         self.padded_s = self.longest_s * [len(batch) for batch in self.batches]
@@ -103,7 +95,7 @@ class _Trial:
         self.dev_sample = self._sample_dev()
 
         torch.manual_seed(settings.recipe.seed)
-        tokens = make_tokens(corpus, data)
+        tokens = make_tokens(corpus, settings.data)
         normalizer = fit_normalizer(Corpus({"train": self.heard}), settings)
         model = AcousticModel(settings, len(tokens), normalizer.speaker_names)
         model.normalizer.load_state_dict(normalizer.state_dict())

@@ -15,7 +15,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from asrkit.ctc.diagnosis import ADVICE, Observation, State, diagnose
 from asrkit.data.audio_cache import AudioCache
-from asrkit.data.batching import make_batches
+from asrkit.data.batching import batches_of_epoch
 from asrkit.data.dataset import Batch, load_batches
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
@@ -175,14 +175,7 @@ class Trainer:
 
     def _run_epoch(self) -> None:
         position, settings = self.position, self.settings
-        batches = make_batches(
-            [utterance.duration_s for utterance in self.utterances],
-            settings.data.max_batch_s,
-            settings.data.num_buckets,
-            settings.recipe.seed,
-            position.epoch,
-            settings.data.max_batch_utterances,
-        )
+        batches = batches_of_epoch(self.utterances, settings, position.epoch)
         group_size = settings.train.accumulate_batches * self.world.size
         ahead = batches[position.batch :]
         groups = [ahead[i : i + group_size] for i in range(0, len(ahead), group_size)]

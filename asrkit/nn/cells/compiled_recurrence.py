@@ -127,7 +127,8 @@ class _Run(torch.autograd.Function):
         grad_hidden, *grad_last_states = grads_of_results[num_directions:]
         grad_hidden = grad_hidden.clone(memory_format=torch.contiguous_format)
         grad_states = torch.stack(grad_last_states)
-        grad_parameters = torch.zeros_like(_stack(given.parameters, grad_hidden))
+        parameters = _stack(given.parameters, grad_hidden)
+        grad_parameters = torch.zeros_like(parameters)
         grads = Operands(
             tuple(new_empty(each, *each.shape) for each in given.inputs),
             torch.zeros_like(given.input_weight),
@@ -145,7 +146,7 @@ class _Run(torch.autograd.Function):
         arrays = (
             _array(gates.view(*gates.shape[:3], *block_shape)),
             _array(states),
-            _array(_stack(given.parameters, grad_hidden)),
+            _array(parameters),
             _array(from_above),
             _array(grad_hidden),
             _array(grad_states),
