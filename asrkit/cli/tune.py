@@ -53,7 +53,7 @@ def tune_command(
         typer.Option("-o", dir_okay=False, help="Write a tuned copy of the model here (.asr)."),
     ] = None,
 ) -> None:
-    """Choose the search, its beam size and the weight of a language model on a dev set.
+    """Choose the search, its beam size and the weights of a language model on a dev set.
 
     Prints a table of error rates: greedy, beam, beam + LM. What has the fewest errors is chosen, of
     equally good ones the fastest; if nothing is better than the greedy search, that stays, the

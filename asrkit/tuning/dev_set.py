@@ -21,6 +21,7 @@ from asrkit.model_file import Recognizer
 from asrkit.nn.denormals import flushed_denormals
 from asrkit.progress import CountProgress
 from asrkit.score.alignment import Edit, align
+from asrkit.score.alternation import read_reference
 from asrkit.score.counts import ErrorCounts
 from asrkit.score.protocol import Protocol, load_protocol
 from asrkit.settings import DecodeSettings, Unit
@@ -135,9 +136,9 @@ class DevSet:
 
     def _align(self, index: int, text: str, unit: Unit) -> list[Edit]:
         utterance = self.utterances[index]
-        reference = self.protocol.apply(utterance.text, unit, utterance.utt_id)
+        reference = read_reference(utterance.text, self.protocol, unit, utterance.utt_id)
         recognized = self.protocol.apply(text, unit, utterance.utt_id)
-        return align(reference, recognized, self.protocol.optional)
+        return align(reference, recognized, rule=self.protocol.alignment)
 
 
 def listen(

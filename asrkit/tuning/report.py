@@ -84,6 +84,7 @@ class TuningReport:
         record: dict[str, Any] = {
             "measure": self.measure,
             "protocol": self.dev.protocol.name,
+            "protocol_id": self.dev.protocol.id,
             "chosen": self.tuning.chosen,
             "settings": self.tuning.settings.model_dump(mode="json"),
             "dev": _record(self.dev, self.tuning.rows, self.tuning.calibration),
@@ -110,6 +111,8 @@ def describe(decoded: Decoded) -> str:
     parts = [f"beam_size {settings.beam_size}"]
     if settings.lm:
         parts += [f"lm_weight {settings.lm_weight:g}", f"word_bonus {settings.word_bonus:g}"]
+        if settings.vocabulary == "open":
+            parts.append(f"oov_penalty {settings.oov_penalty:g}")
     return ", ".join(parts)
 
 

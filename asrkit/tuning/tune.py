@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from asrkit.decode.confidence import (
     calibrate,
@@ -13,12 +14,17 @@ from asrkit.decode.confidence import (
 from asrkit.progress import CountProgress
 from asrkit.settings import DecodeSettings
 from asrkit.tuning.dev_set import Decoded, DevSet
-from asrkit.tuning.weights import Weights, search_weights
+from asrkit.tuning.weights import (
+    OOV_PENALTIES,
+    Weights,
+    search_oov_penalty,
+    search_weights,
+)
 
 BEAM_SIZES = (4, 8, 16, 32, 64)
 _SEARCH_BEAM_SIZE = 16
 """With which the weights are searched."""
-_ABOUT_TRIALS = 60
+_ABOUT_TRIALS = 75
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Tuning:
     """`greedy`, `beam` and, with a language model, `beam + LM`, each at its best."""
     chosen: str
     surface: Mapping[Weights, int]
-    """Errors of each pair of weights that was tried; empty without a language model."""
+    """Errors of each pair of weights that was tried with the chosen penalty of unknown words; empty
+    without a language model."""
     calibration: Calibration | None
     """Of the chosen row; None if no word was recognised."""
 
@@ -75,7 +82,8 @@ def tune(dev: DevSet, settings: DecodeSettings, beam_sizes: Sequence[int] = BEAM
     dev : DevSet
     settings : DecodeSettings
         The LM, lexicon and vocabulary to be used, and the limits of the search; what is tuned is
-        put in place of theirs. Without `lm` there are no weights.
+        put in place of theirs. Without `lm` there are no weights, with a closed vocabulary no
+        penalty of unknown words.
     beam_sizes : sequence of int
         To choose from; of equally good ones the smallest is taken.
 
@@ -95,13 +103,18 @@ def tune(dev: DevSet, settings: DecodeSettings, beam_sizes: Sequence[int] = BEAM
         fused = settings.model_copy(update={"method": "beam", "beam_size": _SEARCH_BEAM_SIZE})
         with CountProgress("trying weights", _ABOUT_TRIALS) as progress:
 
-            def count_errors(weights: Weights) -> int:
+            def count_errors(weights: Weights, oov_penalty: float) -> int:
                 progress.advance()
-                decoded = dev.decode(fused.model_copy(update=weights._asdict()))
-                return decoded.counts.num_errors
+                tried = {**weights._asdict(), "oov_penalty": oov_penalty}
+                return dev.decode(fused.model_copy(update=tried)).counts.num_errors
 
-            best, surface = search_weights(count_errors)
-        rows["beam + LM"] = _best_beam(dev, fused.model_copy(update=best._asdict()), beam_sizes)
+            if settings.vocabulary == "open":
+                penalty = search_oov_penalty(count_errors, {*OOV_PENALTIES, settings.oov_penalty})
+            else:
+                penalty = 0.0
+            best, surface = search_weights(partial(count_errors, oov_penalty=penalty))
+        fused = fused.model_copy(update={**best._asdict(), "oov_penalty": penalty})
+        rows["beam + LM"] = _best_beam(dev, fused, beam_sizes)
     # In the order of their speed, so that the first of the best is the fastest.
     chosen = min(rows, key=lambda name: rows[name].counts.num_errors)
     return Tuning(rows, chosen, surface, calibrate_words(dev, rows[chosen]))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
 LM_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 WORD_BONUSES = (-1.0, 0.0, 1.0, 2.0, 3.0)
+OOV_PENALTIES = (0.0, 4.0, 8.0, 16.0)
+_TYPICAL = ((0.5, 0.0), (0.5, 2.0), (1.0, 0.0), (1.0, 2.0))
 _FIRST_STEPS, _LAST_STEPS = (0.25, 1.0), (0.05, 0.2)
 
 
@@ -60,6 +62,21 @@ def search_weights(
             steps = (steps[0] / 2, steps[1] / 2)
         best = better
     return best, surface
+
+
+def search_oov_penalty(
+    count_errors: Callable[[Weights, float], int], penalties: Collection[float] = OOV_PENALTIES
+) -> float:
+    """Find the penalty of unknown words that makes the fewest errors at any of a few usual weights.
+
+    An open vocabulary without a penalty lets the model spell what the language model would have
+    corrected, and then the best weights are those of a language model of little use. So this comes
+    before `search_weights`. Of equally good ones the least is taken.
+    """
+    return min(
+        sorted(penalties),
+        key=lambda penalty: min(count_errors(Weights(*pair), penalty) for pair in _TYPICAL),
+    )
 
 
 def _size(point: Weights) -> tuple[float, float]:

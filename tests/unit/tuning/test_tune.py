@@ -69,12 +69,13 @@ def test_keeps_greedy_where_nothing_is_better(tone_recognizer: Recognizer) -> No
 
 
 class FusedDevSet(DevSet):
-    """Has a language model that is right at a weight of 0.6 and a bonus of 1, and misleads else."""
+    """Has a language model that is right at a weight of 0.6, a bonus of 1 and a penalty of 8."""
 
     def decode(self, settings: DecodeSettings) -> Decoded:
         if not settings.lm:
             return super().decode(settings)
         off = abs(settings.lm_weight - 0.6) + abs(settings.word_bonus - 1.0)
+        off += abs(settings.oov_penalty - 8.0) / 8
         texts = [u.text if off < 0.15 * (i + 1) else "c" for i, u in enumerate(self.utterances)]
         hypotheses = [Hypothesis(text, "char", (), 0.0) for text in texts]
         counts = [self.count_errors(i, text) for i, text in enumerate(texts)]
@@ -98,6 +99,11 @@ def test_finds_the_weights_of_a_language_model(fused: Tuning) -> None:
     best = Weights(fused.settings.lm_weight, fused.settings.word_bonus)
     assert fused.surface[best] == min(fused.surface.values()) == 0
     assert max(fused.surface.values()) > 0
+
+
+def test_unknown_words_cost_what_makes_the_fewest_errors(fused: Tuning) -> None:
+    assert fused.settings.oov_penalty == 8.0
+    assert fused.rows["beam"].settings.oov_penalty == 0.0
 
 
 def test_fits_the_confidence_of_the_words(doubtful: DevSet) -> None:

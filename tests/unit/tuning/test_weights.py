@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from asrkit.tuning.weights import LM_WEIGHTS, WORD_BONUSES, Weights, search_weights
+from asrkit.tuning.weights import (
+    LM_WEIGHTS,
+    WORD_BONUSES,
+    Weights,
+    search_oov_penalty,
+    search_weights,
+)
 
 
 def bowl(bottom: Weights) -> Callable[[Weights], int]:
@@ -45,3 +51,14 @@ def test_no_weight_is_below_0_and_no_point_is_tried_twice() -> None:
 def test_of_equal_points_the_least_weights_are_taken() -> None:
     best, _ = search_weights(lambda _: 7)
     assert best == Weights(0.0, 0.0)
+
+
+def test_a_penalty_is_judged_at_its_best_weights() -> None:
+    def count_errors(weights: Weights, penalty: float) -> int:
+        return 10 if weights.lm_weight < 1 else abs(round(penalty) - 4)
+
+    assert search_oov_penalty(count_errors, {0.0, 4.0, 8.0}) == 4.0
+
+
+def test_of_equal_penalties_the_least_is_taken() -> None:
+    assert search_oov_penalty(lambda *_: 3, {8.0, 0.0, 4.0}) == 0.0
