@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from asrkit.data.manifest import (
     Utterance,
@@ -23,7 +24,6 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "duration": ("duration",),
     "offset": ("offset",),
 }
-_REQUIRED = ("audio_filepath", "text")
 _NUMBERS = ("duration", "offset")
 
 
@@ -45,6 +45,31 @@ def read_table(path: Path) -> list[Utterance]:
     AudioError
         If a duration is absent and the file cannot be read.
     """
+    folder = path.absolute().parent
+    return check_unique(
+        [
+            (where, utterance_from_fields(fields, folder, where))
+            for where, fields in read_rows(path, required=("audio_filepath", "text"))
+        ]
+    )
+
+
+def read_rows(path: Path, required: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give where each row of a table stands and its fields, by manifest key, as `read_table` does.
+
+    Parameters
+    ----------
+    path
+        The table.
+    required
+        Keys for which there must be a column. Any other without one is not among the fields; an
+        empty cell is None.
+
+    Raises
+    ------
+    ManifestError
+        If the table cannot be read, lacks a column or a row is malformed.
+    """
     lines = [line + "\n" for line in read_lines(path)]
     is_tsv = "\t" in lines[0]
     rows = csv.reader(
@@ -53,11 +78,9 @@ def read_table(path: Path) -> list[Utterance]:
         quoting=csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL,
         strict=not is_tsv,
     )
-    folder = path.absolute().parent
-    numbered = []
     try:
         header = [name.strip().lower() for name in next(rows)]
-        columns = _find_columns(header, path)
+        columns = _find_columns(header, path, required)
         for row in rows:
             where = f"{path}:{rows.line_num}"
             if not any(cell.strip() for cell in row):
@@ -66,22 +89,21 @@ def read_table(path: Path) -> list[Utterance]:
                 raise ManifestError(
                     f"{where}: {len(row)} cells; expected {len(header)} as in line 1"
                 )
-            fields = {
-                key: _parse(key, row[column].strip(), where) for key, column in columns.items()
-            }
-            numbered.append((where, utterance_from_fields(fields, folder, where)))
+            yield (
+                where,
+                {key: _parse(key, row[column].strip(), where) for key, column in columns.items()},
+            )
     except csv.Error as error:
         raise ManifestError(f"{path}:{rows.line_num}: not CSV: {error}") from error
-    return check_unique(numbered)
 
 
-def _find_columns(header: list[str], path: Path) -> dict[str, int]:
+def _find_columns(header: list[str], path: Path, required: Sequence[str]) -> dict[str, int]:
     columns = {}
     for key, names in COLUMNS.items():
         present = [name for name in names if name in header]
         if present:
             columns[key] = header.index(present[0])
-        elif key in _REQUIRED:
+        elif key in required:
             raise ManifestError(
                 f"{path}:1: no column for {key} among {', '.join(header)!r}; expected one called "
                 f"{' or '.join(names)}"

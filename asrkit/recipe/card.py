@@ -47,7 +47,9 @@ def write_card(
         lines.append(
             f"- {split}: {report['measure']} "
             f"{'undefined' if rate is None else f'{100 * rate:.2f} %'}, protocol "
-            f"{report['protocol']}, {report['reference']['utterances']} utterances, "
+            # A score of an older version has the protocol's name only.
+            f"{report.get('protocol_id', report['protocol'])}, "
+            f"{report['reference']['utterances']} utterances, "
             f"{report['reference']['tokens']} tokens, {settings.decode.method} search"
         )
     if notes.deviations:

@@ -20,6 +20,7 @@ def table_to_json(figures: TableFigures) -> str:
         "source": figures.table.source,
         "split": figures.table.split,
         "protocols": figures.table.protocols,
+        "protocol_ids": [load_protocol(name).id for name in figures.table.protocols],
         "compares_with_published": not figures.deviations,
         "deviations": figures.deviations,
         "commits": figures.commits,
@@ -66,7 +67,7 @@ def table_to_markdown(figures: TableFigures) -> str:
         "",
     ]
     for protocol in map(load_protocol, figures.table.protocols):
-        lines.append(f"- {protocol.name}: {protocol.description}")
+        lines.append(f"- {protocol.id}: {protocol.description}")
     if figures.commits:
         lines += ["", f"Trained by asrkit at commit {', '.join(figures.commits)}."]
     return "\n".join([*lines, ""])

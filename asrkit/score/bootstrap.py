@@ -1,4 +1,4 @@
-"""How far an error rate could be off: the bootstrap over utterances."""
+"""How far an error rate could be off: the bootstrap over utterances or speakers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asrkit.score.counts import ErrorCounts
 
@@ -14,7 +15,7 @@ _DRAWS_AT_ONCE = 1 << 20
 
 
 class Interval(NamedTuple):
-    """Lower and upper bound of an error rate, as shares."""
+    """Lower and upper bound of an error rate or of a difference, as shares."""
 
     low: float
     high: float
@@ -46,20 +47,42 @@ def bootstrap_interval(
         None if there is nothing to resample: fewer than two utterances, or no reference token.
         Where every utterance has the same rate, both ends are that rate.
     """
-    num_utts = len(counts)
-    errors = np.array([count.num_errors for count in counts], dtype=np.int64)
-    num_ref = np.array([count.num_ref for count in counts], dtype=np.int64)
-    if num_utts < 2 or not num_ref.any():
+    values = np.array([(count.num_errors, count.num_ref) for count in counts], dtype=np.int64)
+    if len(counts) < 2 or not values[:, 1].any():
         return None
+    errors, num_ref = resampled_sums(values, num_replicates, seed).T
+    has_rate = num_ref > 0
+    return percentile_interval(errors[has_rate] / num_ref[has_rate])
 
+
+def resampled_sums(values: NDArray[np.int64], num_replicates: int, seed: int) -> NDArray[np.int64]:
+    """Draw as many rows as there are, with replacement, and add them up; again for each replicate.
+
+    Parameters
+    ----------
+    values
+        (G, K): K numbers of each of G things drawn, such as utterances.
+    num_replicates, seed
+        As of `bootstrap_interval`.
+
+    Returns
+    -------
+    NDArray
+        (num_replicates, K).
+    """
+    num_rows = len(values)
+    columns = [np.ascontiguousarray(column) for column in values.T]
     generator = np.random.default_rng(seed)
-    block = max(1, _DRAWS_AT_ONCE // num_utts)
-    rates = []
+    block = max(1, _DRAWS_AT_ONCE // num_rows)
+    sums = []
     for start in range(0, num_replicates, block):
-        size = (min(block, num_replicates - start), num_utts)
-        drawn = generator.integers(num_utts, size=size)
-        pooled_errors, pooled_ref = errors[drawn].sum(axis=1), num_ref[drawn].sum(axis=1)
-        has_rate = pooled_ref > 0
-        rates.append(pooled_errors[has_rate] / pooled_ref[has_rate])
-    low, high = np.quantile(np.concatenate(rates), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        size = (min(block, num_replicates - start), num_rows)
+        drawn = generator.integers(num_rows, size=size)
+        sums.append(np.stack([column[drawn].sum(axis=1) for column in columns], axis=1))
+    return np.concatenate(sums)
+
+
+def percentile_interval(replicates: NDArray[np.float64]) -> Interval:
+    """Give the quantiles between which 95 % of the replicates lie."""
+    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 import tomllib
@@ -10,16 +11,18 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from functools import cached_property
 from importlib.resources import files
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from asrkit.errors import ScoreError, UsageError
+from asrkit.score.alignment import AlignmentRule
 from asrkit.score.listing import list_ids
 from asrkit.settings import Unit
 from asrkit.settings_types import Table
 
 _FOLDER = files("asrkit") / "score" / "protocols"
+_NO_RULES = {"name", "description", "units", "beside"}
 
 
 class Protocol(Table):
@@ -32,6 +35,8 @@ class Protocol(Table):
     description: str
     units: Annotated[tuple[Unit, ...], Field(min_length=1)]
     """Units the protocol can score; the first is the default."""
+    beside: tuple[str, ...] = ()
+    """Protocols whose rates are shown beside this one's, as people quote them too."""
     exclude: dict[str, str] = Field(default_factory=dict)
     """Regular expressions, searched in utterance ids the protocol does not admit, and what they
     stand for."""
@@ -55,6 +60,18 @@ class Protocol(Table):
     optional: tuple[str, ...] = ()
     """Scored symbols that a hypothesis may lack: their deletion is no error, yet they stay in the
     count of reference tokens, as words in parentheses do for NIST's `sclite -D`."""
+    marked_references: bool = False
+    """References hold alternatives, `{ a / b }`, and optional words, `(uh)`. Alternatives they may
+    hold under every protocol if their format has them (trn, stm)."""
+    alignment: AlignmentRule = "levenshtein"
+    """What the errors of an utterance are: the fewest there can be, or those that sclite finds."""
+
+    @cached_property
+    def id(self) -> str:
+        """The name, `@` and eight hexadecimal digits that are others if any rule is another."""
+        rules = self.model_dump(mode="json", exclude=_NO_RULES, exclude_defaults=True)
+        digest = hashlib.sha256(json.dumps(rules, ensure_ascii=False).encode())
+        return f"{self.name}@{digest.hexdigest()[:8]}"
 
     def apply(self, text: str, unit: Unit | None = None, where: str = "text") -> list[str]:
         """Turn a transcript into the tokens to be scored.
@@ -115,7 +132,7 @@ class Protocol(Table):
 
     def notes(self) -> tuple[str, ...]:
         """State in words what the protocol does, one rule a line, for printing with a number."""
-        lines = [f"protocol: {self.name}: {self.description}"]
+        lines = [f"protocol: {self.name}: {self.description}", f"protocol id: {self.id}"]
         lines += [f"left out: {meaning}; none are present" for meaning in self.exclude.values()]
         lines += [f"text: {rule}" for rule in self._text_rules()]
         lines += [f"removed: {symbol} ({meaning})" for symbol, meaning in self.remove.items()]
@@ -128,6 +145,23 @@ class Protocol(Table):
             f"optional: {symbol}; deleting it is no error, and it counts as a reference token"
             for symbol in self.optional
         ]
+        if self.marked_references:
+            lines.append(
+                "references: of { a / b } what fits best counts; (uh) may be lacking, which is no "
+                "error, and it counts as a reference token"
+            )
+        if self.alignment == "sclite":
+            lines.append(
+                "alignment: as sclite's, of the least weight: 4 for a substitution, 3 for a "
+                "deletion or insertion; it may hold more errors than the fewest"
+            )
+        return tuple(lines)
+
+    def details(self) -> tuple[str, ...]:
+        """State what `notes` leaves out: units, each class of the fold, what is shown beside."""
+        lines = [f"units: {', '.join(self.units)}"]
+        lines += [f"class {folded}: {' '.join(symbols)}" for folded, symbols in self.fold.items()]
+        lines += [f"shown beside: {name}" for name in self.beside]
         return tuple(lines)
 
     def _text_rules(self) -> Iterable[str]:
@@ -174,8 +208,28 @@ class Protocol(Table):
             ) from None
 
 
+def load_protocols(names: str) -> list[Protocol]:
+    """Load protocols by comma-separated names; one alone brings those it is shown beside.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown or given twice.
+    """
+    wanted = [name.strip() for name in names.split(",")]
+    if twice := [name for name in wanted if wanted.count(name) > 1]:
+        raise UsageError(f"protocol {twice[0]}: is given twice; expected different ones")
+    protocols = [load_protocol(name) for name in wanted]
+    if len(protocols) == 1:
+        protocols += map(load_protocol, protocols[0].beside)
+    return protocols
+
+
 def load_protocol(name: str) -> Protocol:
-    """Load a protocol by its name; a file's `extends` names one whose rules it takes over first.
+    """Load a protocol by its name.
+
+    A file's `extends` names one whose rules it takes over: its own go before them, but the classes
+    of its `fold` are added.
 
     Raises
     ------
@@ -188,10 +242,16 @@ def load_protocol(name: str) -> Protocol:
     return Protocol.model_validate_json(json.dumps({"name": name, **_read_rules(name)}))
 
 
-def _read_rules(name: str) -> dict[str, object]:
+def _read_rules(name: str) -> dict[str, Any]:
     rules = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    base = rules.pop("extends", None)
-    return {**_read_rules(base), **rules} if base else rules
+    base_name = rules.pop("extends", None)
+    if base_name is None:
+        return rules
+    base = _read_rules(base_name)
+    if "fold" in rules:
+        rules["fold"] = {**base["fold"], **rules["fold"]}
+    # What a protocol is shown beside is its own matter.
+    return {**base, "beside": [], **rules}
 
 
 def protocol_names() -> list[str]:

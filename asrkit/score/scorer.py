@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from asrkit.errors import ScoreError
 from asrkit.score.alignment import align
+from asrkit.score.alternation import read_reference
 from asrkit.score.bootstrap import bootstrap_interval
 from asrkit.score.counts import ErrorCounts
 from asrkit.score.listing import list_ids
@@ -23,6 +25,8 @@ def score(
     speakers: Mapping[str, str] | None = None,
     *,
     allow_missing: bool = False,
+    alternatives: bool = False,
+    beside: Sequence[Protocol] = (),
 ) -> ScoreReport:
     """Score hypotheses against references of the same utterance ids.
 
@@ -39,6 +43,11 @@ def score(
         Speaker of each utterance; utterances it lacks are in no speaker's counts.
     allow_missing
         Count a reference without a hypothesis as deleted, and name it in the report.
+    alternatives
+        Whether the references may hold alternatives, `{ a / b }`, as trn and stm may. The tokens
+        of the one that fits a hypothesis best are its reference.
+    beside
+        Protocols under which to score the same, for the report's `beside`.
 
     Raises
     ------
@@ -46,23 +55,31 @@ def score(
         If there are no references, a reference has no hypothesis (unless `allow_missing`), a
         hypothesis has no reference, or a transcript does not follow the protocol.
     UsageError
-        If the protocol does not score this unit.
+        If a protocol does not score this unit.
     """
     missing = [utt_id for utt_id in sorted(refs) if utt_id not in hyps]
     _check_pairing(refs, hyps, [] if allow_missing else missing)
     protocol.check_ids(sorted(refs))
 
-    ref_tokens = {
-        utt_id: protocol.apply(refs[utt_id], unit, f"reference of utterance {utt_id}")
+    networks = {
+        utt_id: read_reference(
+            refs[utt_id],
+            protocol,
+            unit,
+            f"reference of utterance {utt_id}",
+            alternatives=alternatives,
+        )
         for utt_id in sorted(refs)
     }
+    if alternatives or protocol.marked_references:
+        _check_unmarked(hyps)
     alignments = {
         utt_id: align(
-            tokens,
+            network,
             protocol.apply(hyps.get(utt_id, ""), unit, f"hypothesis of utterance {utt_id}"),
-            protocol.optional,
+            rule=protocol.alignment,
         )
-        for utt_id, tokens in ref_tokens.items()
+        for utt_id, network in networks.items()
     }
     utterances = {utt_id: ErrorCounts.from_edits(edits) for utt_id, edits in alignments.items()}
     return ScoreReport(
@@ -70,11 +87,23 @@ def score(
         unit=unit,
         counts=sum(utterances.values(), ErrorCounts()),
         interval=bootstrap_interval(list(utterances.values())),
-        fingerprint=Fingerprint.of(ref_tokens, unit),
+        fingerprint=Fingerprint.of(networks, unit),
         alignments=alignments,
         utterances=utterances,
         speakers=_by_speaker(utterances, speakers or {}),
         missing=missing,
+        beside=[
+            score(
+                refs,
+                hyps,
+                unit,
+                other,
+                speakers,
+                allow_missing=allow_missing,
+                alternatives=alternatives,
+            )
+            for other in beside
+        ],
     )
 
 
@@ -95,6 +124,15 @@ def _check_pairing(refs: Mapping[str, str], hyps: Mapping[str, str], missing: li
         )
     if problems:
         raise ScoreError("\n".join(problems))
+
+
+def _check_unmarked(hyps: Mapping[str, str]) -> None:
+    for utt_id, text in sorted(hyps.items()):
+        if brace := re.search("[{}]", text):
+            raise ScoreError(
+                f"hypothesis of utterance {utt_id}: holds {brace[0]!r}; only references have "
+                "alternatives; remove all but one"
+            )
 
 
 def _by_speaker(

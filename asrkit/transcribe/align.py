@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from asrkit.ctc import alignment
 from asrkit.data.audio import read_audio
+from asrkit.data.tokens import TokenTable
 from asrkit.decode.hypothesis import TimedToken, TimedWord
 from asrkit.errors import AsrkitError, UsageError
 from asrkit.model_file import Recognizer
@@ -42,6 +46,15 @@ class AlignedRecording:
     conversion: str
     spelled: SpelledText
     unit: str
+    words: tuple[TimedWord, ...]
+    tokens: tuple[TimedToken, ...]
+    log_prob: float
+
+
+@dataclass(frozen=True)
+class TimedText:
+    """Words and tokens of a text and when they are said; as in `AlignedRecording`."""
+
     words: tuple[TimedWord, ...]
     tokens: tuple[TimedToken, ...]
     log_prob: float
@@ -90,16 +103,51 @@ def _align(recognizer: Recognizer, recording: Recording) -> AlignedRecording:
     )
     duration_s = len(audio.samples) / audio.sample_rate_hz
     log_probs = long_log_probs(model, audio.samples, recording.speaker)
-    path = alignment.align(log_probs, spelled.labels)
-    starts_s = (path.starts * model.frame_s).tolist()
-    # The last frame may reach beyond the end, where several feature frames make one.
-    ends_s = (path.ends * model.frame_s).clip(max=duration_s).tolist()
+    timed = time_text(spelled, recognizer.tokens, log_probs, model.frame_s, duration_s)
     return AlignedRecording(
         recording,
         duration_s,
         audio.conversion,
         spelled,
         recognizer.tokens.unit,
+        timed.words,
+        timed.tokens,
+        timed.log_prob,
+    )
+
+
+def time_text(
+    spelled: SpelledText,
+    tokens: TokenTable,
+    log_probs: NDArray[np.float32],
+    frame_s: float,
+    duration_s: float,
+) -> TimedText:
+    """Find when a text is said in a recording that a model has heard.
+
+    Parameters
+    ----------
+    spelled
+        With the tokens of the model.
+    tokens
+        Its V tokens.
+    log_probs
+        (T, V).
+    frame_s
+        Seconds from one frame to the next.
+    duration_s
+        Of the recording.
+
+    Raises
+    ------
+    FeasibilityError, DataError
+        As `ctc.alignment.align`.
+    """
+    path = alignment.align(log_probs, spelled.labels)
+    starts_s = (path.starts * frame_s).tolist()
+    # The last frame may reach beyond the end, where several feature frames make one.
+    ends_s = (path.ends * frame_s).clip(max=duration_s).tolist()
+    return TimedText(
         words=tuple(
             TimedWord(
                 word,
@@ -110,7 +158,7 @@ def _align(recognizer: Recognizer, recording: Recording) -> AlignedRecording:
             for word, (first, stop) in zip(spelled.words, spelled.bounds, strict=True)
         ),
         tokens=tuple(
-            TimedToken(recognizer.tokens.symbols[label], start_s, end_s, probability)
+            TimedToken(tokens.symbols[label], start_s, end_s, probability)
             for label, start_s, end_s, probability in zip(
                 spelled.labels, starts_s, ends_s, path.probabilities.tolist(), strict=True
             )

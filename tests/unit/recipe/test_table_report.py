@@ -16,6 +16,7 @@ from asrkit.recipe.table_chart import draw_table
 from asrkit.recipe.table_figures import Row, TableFigures, TrainedNetwork, collect_figures
 from asrkit.recipe.table_report import table_to_json, table_to_markdown
 from asrkit.recipe.table_run import TableRun
+from asrkit.score.protocol import load_protocol
 
 RECIPE = """
 [recipe]
@@ -88,7 +89,7 @@ def test_mean_and_spread_stand_beside_the_published(table_toml: Path) -> None:
         *("25.00 (20.00 to 30.00)", "12.50 (10.00 to 15.00)", "30.0"),
     ]
     assert two == ["two", "– (2.5)", "– (8)", "0", "–", "–", "20.0"]
-    assert "timit39: TIMIT phones in the 39 classes" in text
+    assert f"- {load_protocol('timit39').id}: TIMIT phones in the 39 classes" in text
     assert "at commit abc." in text
 
 

@@ -1,4 +1,4 @@
-"""The alignment against a recursive reference, jiwer and its own invariants."""
+"""Both rules of alignment against recursive references, jiwer and their own invariants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrkit.score.alignment import Edit, align
+from asrkit.score.alignment import AlignmentRule, Edit, align
 from asrkit.score.counts import ErrorCounts
 
 SOME = settings(max_examples=150, deadline=None)
@@ -40,27 +40,26 @@ def fewest(ref: list[str], hyp: list[str], optional: str = "") -> tuple[int, int
     return cost(len(ref), len(hyp))
 
 
-def errors_of_least_weight(ref: list[str], hyp: list[str], optional: str) -> int:
-    """Return the fewest errors among the alignments that NIST's sclite with -D may take."""
+def least_weight(ref: list[str], hyp: list[str], optional: str) -> int:
+    """Return the weight of the alignment that NIST's sclite with -D takes."""
 
     @cache
-    def cost(i: int, j: int) -> tuple[int, int]:
+    def weight(i: int, j: int) -> int:
         options = []
         if i:
-            free = ref[i - 1] in optional
-            options.append((cost(i - 1, j), (2 if free else 3, 0 if free else 1)))
+            options.append(weight(i - 1, j) + (2 if ref[i - 1] in optional else 3))
         if j:
-            options.append((cost(i, j - 1), (3, 1)))
+            options.append(weight(i, j - 1) + 3)
         if i and j:
-            differ = ref[i - 1] != hyp[j - 1]
-            options.append((cost(i - 1, j - 1), (4 * differ, int(differ))))
-        return min(((w + weight, e + error) for (w, e), (weight, error) in options), default=(0, 0))
+            options.append(weight(i - 1, j - 1) + 4 * (ref[i - 1] != hyp[j - 1]))
+        return min(options, default=0)
 
-    return cost(len(ref), len(hyp))[1]
+    return weight(len(ref), len(hyp))
 
 
-def shown(ref: str, hyp: str) -> list[str]:
-    return [f"{e.op} {e.ref or '-'}{e.hyp or '-'}" for e in align(ref.split(), hyp.split())]
+def shown(ref: str, hyp: str, optional: str = "", rule: AlignmentRule = "levenshtein") -> list[str]:
+    edits = align(ref.split(), hyp.split(), optional, rule)
+    return [f"{edit.op} {edit.ref or '-'}{edit.hyp or '-'}" for edit in edits]
 
 
 @SOME
@@ -86,7 +85,22 @@ def test_optional_tokens_are_forgiven_only_where_that_leaves_fewer_errors(
     assert not any(edit.op == "del" and edit.ref in optional for edit in edits)
     assert counts.num_errors <= ErrorCounts.from_edits(align(ref, hyp)).num_errors
     # sclite minimises another weight, so it can only find as many errors or more.
-    assert counts.num_errors <= errors_of_least_weight(ref, hyp, optional)
+    by_weight = ErrorCounts.from_edits(align(ref, hyp, set(optional), "sclite"))
+    assert counts.num_errors <= by_weight.num_errors
+
+
+@SOME
+@given(TOKENS, TOKENS, st.sampled_from(["", "a", "ab"]))
+def test_the_rule_sclite_finds_the_least_weight(
+    ref: list[str], hyp: list[str], optional: str
+) -> None:
+    edits = align(ref, hyp, set(optional), "sclite")
+    counts = ErrorCounts.from_edits(edits)
+    gaps = counts.deletions + counts.insertions
+    weight = 4 * counts.substitutions + 3 * gaps + 2 * counts.forgiven
+    assert weight == least_weight(ref, hyp, optional)
+    assert [edit.ref for edit in edits if edit.ref is not None] == ref
+    assert [edit.hyp for edit in edits if edit.hyp is not None] == hyp
 
 
 @SOME
@@ -138,13 +152,14 @@ def test_agrees_with_jiwer_except_that_it_finds_every_hit(ref: list[str], hyp: l
         ("a b", "b c", ["del a-", "hit bb", "ins -c"]),
         ("a a", "a", ["del a-", "hit aa"]),
         ("a", "a a", ["ins -a", "hit aa"]),
-        ("a b", "b a", ["ins -b", "hit aa", "del b-"]),
+        ("a b", "b a", ["del a-", "hit bb", "ins -a"]),
         ("a b", "c", ["del a-", "sub bc"]),
         ("a b c", "a x c", ["hit aa", "sub bx", "hit cc"]),
     ],
 )
 def test_ties_are_broken_as_documented(ref: str, hyp: str, expected: list[str]) -> None:
     assert shown(ref, hyp) == expected
+    assert shown(ref, hyp, rule="sclite") == expected
 
 
 @pytest.mark.parametrize(
@@ -160,8 +175,19 @@ def test_ties_are_broken_as_documented(ref: str, hyp: str, expected: list[str]) 
     ],
 )
 def test_optional_tokens_by_hand(ref: str, hyp: str, expected: list[str]) -> None:
-    edits = align(ref.split(), hyp.split(), ("(",))
-    assert [f"{e.op} {e.ref or '-'}{e.hyp or '-'}" for e in edits] == expected
+    assert shown(ref, hyp, "(") == expected
+
+
+def test_where_the_rules_part() -> None:
+    # Five substitutions weigh 20 for sclite; three insertions and three deletions weigh 18.
+    ref, hyp = "a b c d e", "x y z a b"
+    assert [column[:3] for column in shown(ref, hyp)] == ["sub"] * 5
+    by_weight = ["ins -x", "ins -y", "ins -z", "hit aa", "hit bb", "del c-", "del d-", "del e-"]
+    assert shown(ref, hyp, rule="sclite") == by_weight
+    # Two substitutions and a forgiven deletion weigh 10, three errors that keep it 9.
+    assert shown("a a (", "( b", "(") == ["sub a(", "sub ab", "forgiven (-"]
+    by_weight = ["del a-", "del a-", "hit ((", "ins -b"]
+    assert shown("a a (", "( b", "(", rule="sclite") == by_weight
 
 
 def test_takes_tokens_as_wholes_and_long_sequences() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from asrkit.errors import ScoreError, UsageError
-from asrkit.score.protocol import Protocol, load_protocol, protocol_names
+from asrkit.score.protocol import Protocol, load_protocol, load_protocols, protocol_names
 
 # The 61 labels of TIMIT's phoncode.doc, each with its class in Lee and Hon (1989).
 TIMIT_61 = """
@@ -61,15 +61,18 @@ def test_lenient_protocols_differ_from_the_strict_one_in_silence_alone(timit39: 
     merged = load_protocol("timit39-merged-sil")
     assert optional.apply(text) == timit39.apply(text)
     assert merged.apply(text) == ["sil", "b", "aa", "aa", "sil", "t", "sil"]
-    rules = timit39.model_dump(exclude={"name", "description"})
+    no_rules = {"name", "description", "beside"}
+    rules = timit39.model_dump(exclude=no_rules)
     for protocol, change in (
-        (optional, {"optional": ("sil",)}),
+        (optional, {"optional": ("sil",), "alignment": "sclite"}),
         (merged, {"silence_runs": "merge"}),
     ):
-        assert protocol.model_dump(exclude={"name", "description"}) == {**rules, **change}
+        assert protocol.model_dump(exclude=no_rules) == {**rules, **change}
+        assert protocol.beside == ()
         with pytest.raises(ScoreError, match="SA sentences"):
             protocol.check_ids(["fadg0_sa1"])
-    assert optional.notes()[-1] == (
+    assert optional.notes()[-1].startswith("alignment: as sclite's")
+    assert optional.notes()[-2] == (
         "optional: sil; deleting it is no error, and it counts as a reference token"
     )
     assert "silence: sil is kept and scored; a run counts once" in merged.notes()
@@ -134,7 +137,9 @@ def test_shipped_protocols_are_consistent() -> None:
     assert protocol_names() == [
         "english",
         "plain",
+        "sclite",
         "timit39",
+        "timit39-kept-q",
         "timit39-merged-sil",
         "timit39-optional-sil",
     ]
@@ -148,19 +153,25 @@ def test_shipped_protocols_are_consistent() -> None:
             assert folded in group or folded not in labels
         assert not protocol.fold or protocol.silence in protocol.fold
         assert set(protocol.optional) <= set(protocol.fold)
+        assert set(protocol.beside) <= set(protocol_names()) - {name}
 
 
 def test_notes_state_every_rule(timit39: Protocol) -> None:
-    assert load_protocol("plain").notes() == ("protocol: plain: tokens as they are",)
-    assert timit39.notes()[1:] == (
+    plain = load_protocol("plain")
+    assert plain.notes() == (
+        "protocol: plain: tokens as they are",
+        f"protocol id: {plain.id}",
+    )
+    assert timit39.notes()[2:] == (
         "left out: SA sentences (sa1, sa2); none are present",
         "removed: q (glottal stop)",
         "fold: 60 symbols to 39",
         "silence: sil is kept and scored; runs are not merged",
     )
-    assert "15057" in timit39.notes()[0]
-    assert "7215" in timit39.notes()[0]
-    assert load_protocol("english").notes()[1:] == (
+    assert timit39.details()[0] == "units: phone"
+    assert "class sil: h# pau epi bcl dcl gcl pcl tcl kcl" in timit39.details()
+    assert timit39.details()[-1] == "shown beside: timit39-merged-sil"
+    assert load_protocol("english").notes()[2:] == (
         "text: Unicode NFKC",
         "text: ’ read as '",
         "text: ʼ read as '",
@@ -170,7 +181,65 @@ def test_notes_state_every_rule(timit39: Protocol) -> None:
 
 
 def test_unknown_protocols_and_rules_are_refused() -> None:
-    with pytest.raises(UsageError, match="'timit' is unknown; known: english, plain, timit39, "):
+    with pytest.raises(UsageError, match=r"'timit' is unknown; known: english, plain, .*timit39, "):
         load_protocol("timit")
     with pytest.raises(ValidationError):
         Protocol(name="x", description="", units=("word",), folds={})  # type: ignore[call-arg]
+
+
+def test_the_glottal_stop_can_be_kept(timit39: Protocol) -> None:
+    kept = load_protocol("timit39-kept-q")
+    assert kept.apply("h# q ao q h#") == ["sil", "q", "aa", "q", "sil"]
+    assert {**timit39.fold, "q": ("q",)} == kept.fold
+    changed = {"name", "description", "beside", "fold", "remove"}
+    assert kept.model_dump(exclude=changed) == timit39.model_dump(exclude=changed)
+
+
+# Changing what a protocol does makes its rates incomparable with all that were quoted before. If
+# that is meant, so is the new id.
+IDS = """
+english@924833e4 plain@44136fa3 timit39@a1bb94b4 timit39-kept-q@e75541a2
+timit39-merged-sil@edf5b478 timit39-optional-sil@ea59cbd1
+"""
+
+
+@pytest.mark.parametrize("protocol_id", IDS.split())
+def test_ids_of_shipped_protocols_stay(protocol_id: str) -> None:
+    assert load_protocol(protocol_id.partition("@")[0]).id == protocol_id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exclude": {}},
+        {"remove": {}},
+        {"fold": {"sil": ("h#",)}},
+        {"silence_runs": "merge"},
+        {"optional": ("sil",)},
+        {"lower_case": True},
+        {"replace": {"a": "b"}},
+        {"alignment": "sclite"},
+    ],
+)
+def test_the_id_is_another_if_a_rule_is(timit39: Protocol, change: dict[str, object]) -> None:
+    changed = Protocol.model_validate({**timit39.model_dump(), **change})
+    assert changed.id.partition("@")[0] == "timit39"
+    assert changed.id != timit39.id
+
+
+def test_the_id_is_not_that_of_words_about_the_protocol(timit39: Protocol) -> None:
+    described = {"description": "x", "beside": (), "lower_case": False}
+    assert Protocol.model_validate({**timit39.model_dump(), **described}).id == timit39.id
+
+
+def test_several_protocols_by_name() -> None:
+    def names(given: str) -> list[str]:
+        return [protocol.name for protocol in load_protocols(given)]
+
+    assert names("timit39") == ["timit39", "timit39-optional-sil", "timit39-merged-sil"]
+    assert names("timit39-merged-sil, timit39") == ["timit39-merged-sil", "timit39"]
+    assert names("plain") == ["plain"]
+    with pytest.raises(UsageError, match="protocol plain: is given twice"):
+        load_protocols("plain,plain")
+    with pytest.raises(UsageError, match="protocol '' is unknown"):
+        load_protocols("plain,")

@@ -43,6 +43,21 @@ def test_trn(tmp_path: Path, name: str) -> None:
     assert read.texts == {"a": "i", "spk_1-2": "", "c": "x (y) z"}
 
 
+def test_trn_has_speakers_before_the_first_hyphen_or_underscore(tmp_path: Path) -> None:
+    # ESPnet puts a tab before `(speaker-utterance)`, and NIST's formats have comments.
+    content = ";; comment\nhe hoped\t(1089-1089-134686-0000)\n\t(cmh_sa01)\nx (y)\n"
+    for name in ("hyp.trn", "hyp"):
+        read = read_transcripts(written(tmp_path, content, name))
+        assert read.texts == {"1089-1089-134686-0000": "he hoped", "cmh_sa01": "", "y": "x"}
+        assert read.speakers == {"1089-1089-134686-0000": "1089", "cmh_sa01": "cmh"}
+        assert read.alternatives
+
+
+def test_trn_may_begin_with_an_alternative(tmp_path: Path) -> None:
+    read = read_transcripts(written(tmp_path, "{ a / b } c (u_1)\n{ d / @ } (u_2)\n"))
+    assert read.texts == {"u_1": "{ a / b } c", "u_2": "{ d / @ }"}
+
+
 def test_trn_of_nothing_but_empty_transcripts(tmp_path: Path) -> None:
     assert read_transcripts(written(tmp_path, "(spk_1)\n(spk_2)\n")).texts == {
         "spk_1": "",
@@ -99,6 +114,11 @@ def test_duplicate_ids_are_refused(tmp_path: Path, name: str, content: str) -> N
         ('{"utt_id": "u"}', "text is None; expected a string"),
         ('{"utt_id": "u", "text": null}', "text is None; expected a string"),
         ('{"utt_id": "u", "text": "a", "speaker": 3}', "speaker is 3; expected a string"),
+        ('{"audio_filepath": "a", "offset": 1' + 400 * "0" + ', "text": "a"}', "offset: int too"),
+        ('{"utt_id": true, "text": "a"}', "utt_id is True; expected a string"),
+        ('{"utt_id": "u", "text": "a", "x": ' + 5000 * "9" + "}", "not valid JSON"),
+        ('{"utt_id": ' + 100_000 * "[", "not valid JSON"),
+        ('{"utt_id": "u", "text": "a\\ud800"}', r"holds '\\ud800', half a character"),
     ],
 )
 def test_malformed_json_lines_are_named(tmp_path: Path, line: str, message: str) -> None:

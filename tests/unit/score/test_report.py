@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from asrkit.score.protocol import load_protocol
+from asrkit.score.protocol import load_protocol, load_protocols
 from asrkit.score.report import ScoreReport
 from asrkit.score.scorer import score
 
@@ -28,6 +28,7 @@ def test_text_says_all_that_a_number_needs(report: ScoreReport) -> None:
         "95 % interval: 0.00 % to 100.00 % (bootstrap over 2 utterances)",
         "errors: 1 substitutions, 1 deletions, 1 insertions, 3 hits",
         "protocol: plain: tokens as they are",
+        f"protocol id: {PLAIN.id}",
         f"reference: 2 utterances, 5 tokens, SHA-256 {digest}",
         "hypothesis: 5 tokens",
         "speaker anna: 0.00 % (0 / 2): 0 substitutions, 0 deletions, 0 insertions",
@@ -50,7 +51,9 @@ def test_json_holds_the_same(report: ScoreReport) -> None:
     content = json.loads(report.to_json())
     assert content["measure"] == "WER"
     assert (content["unit"], content["protocol"]) == ("word", "plain")
-    assert content["notes"] == ["protocol: plain: tokens as they are"]
+    assert content["notes"] == list(PLAIN.notes())
+    assert content["protocol_id"] == PLAIN.id
+    assert content["beside"] == []
     assert content["error_rate"] == pytest.approx(0.6)
     kinds = ("hits", "substitutions", "deletions", "insertions")
     assert [content[kind] for kind in kinds] == [3, 1, 1, 1]
@@ -117,3 +120,33 @@ def test_rates_that_do_not_exist() -> None:
     content = json.loads(report.to_json())
     assert content["error_rate"] is None
     assert content["interval"] is None
+
+
+def test_other_protocols_stand_beside_the_first() -> None:
+    strict, *others = load_protocols("timit39")
+    report = score({"u": "h# pau d h#"}, {"u": "d h#"}, "phone", strict, beside=others)
+    assert [each.error_rate for each in (report, *report.beside)] == [0.5, 0.0, 1 / 3]
+    lines = report.text().splitlines()
+    start = lines.index("PER by protocol, none of which compares with another:")
+    assert start < lines.index(strict.notes()[0])
+    assert [line.split() for line in lines[start + 1 : start + 4]] == [
+        [strict.id, "50.00", "%", "(2", "/", "4)"],
+        [others[0].id, "0.00", "%", "(0", "/", "4)"],
+        [others[1].id, "33.33", "%", "(1", "/", "3)"],
+    ]
+    content = json.loads(report.to_json())
+    assert [each["protocol_id"] for each in content["beside"]] == [other.id for other in others]
+    lenient = content["beside"][0]
+    assert (lenient["error_rate"], lenient["forgiven"]) == (0.0, 2)
+    assert lenient["reference"] == content["reference"]
+    assert content["beside"][1]["reference"]["tokens"] == 3
+    assert set(content) - set(lenient) == {"beside", "speakers", "utterances"}
+
+
+def test_the_report_names_the_evaluation_set() -> None:
+    strict = load_protocol("timit39")
+    ids = [f"mdab0_si{number}" for number in range(3)]
+    report = score(dict.fromkeys(ids, "aa"), dict.fromkeys(ids, "aa"), "phone", strict)
+    assert report.reference_set.startswith("3 of the 192 utterances of TIMIT core test set")
+    assert f"reference set: {report.reference_set}" in report.text()
+    assert json.loads(report.to_json())["reference"]["set"] == report.reference_set

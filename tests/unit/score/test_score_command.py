@@ -55,7 +55,9 @@ def test_prints_the_rate_first_and_what_it_was_measured_on(files: tuple[Path, Pa
 
 def test_protocol(files: tuple[Path, Path]) -> None:
     assert run(*files, "--protocol", "english").stdout.startswith("WER 20.00 % (1 / 5)")
-    assert "known: english, plain, timit39" in refused(UsageError, *files, "--protocol", "x")
+    assert "known: english, plain, sclite, timit39" in refused(
+        UsageError, *files, "--protocol", "x"
+    )
     assert "symbol 'The'" in refused(ScoreError, *files, "--protocol", "timit39")
 
 
@@ -130,3 +132,38 @@ def test_help_needs_neither_torch_nor_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.stderr.strip() == ""
+
+
+def test_one_file_that_holds_both_sides(files: tuple[Path, Path], tmp_path: Path) -> None:
+    recogs = tmp_path / "recogs-test.txt"
+    recogs.write_text(
+        "".join(f"{u}:\tref={REFS[u].split()}\n{u}:\thyp={HYPS[u].split()}\n" for u in REFS)
+    )
+    assert run(recogs).stdout.startswith("WER 60.00 % (3 / 5)")
+    # Its place among the arguments says which side is meant.
+    assert run(files[0], recogs).stdout.startswith("WER 60.00 % (3 / 5)")
+    assert run(recogs, files[0]).stdout.startswith("WER 0.00 % (0 / 5)")
+    assert "holds one transcript an utterance" in refused(UsageError, files[0])
+
+
+def test_protocols_side_by_side(tmp_path: Path) -> None:
+    ref = jsonl(tmp_path / "ref.jsonl", {"u": "h# pau d h#"})
+    hyp = jsonl(tmp_path / "hyp.jsonl", {"u": "d h#"})
+    lines = run(ref, hyp, "--protocol", "timit39").stdout.splitlines()
+    start = lines.index("PER by protocol, none of which compares with another:")
+    shown = [line.split("@")[0].strip() for line in lines[start + 1 : start + 4]]
+    assert shown == ["timit39", "timit39-optional-sil", "timit39-merged-sil"]
+    two = json.loads(run(ref, hyp, "--json", "--protocol", "timit39-merged-sil,timit39").stdout)
+    assert (two["protocol"], two["error_rate"]) == ("timit39-merged-sil", 1 / 3)
+    assert [(each["protocol"], each["error_rate"]) for each in two["beside"]] == [("timit39", 0.5)]
+    assert "plain: is given twice" in refused(UsageError, ref, hyp, "--protocol", "plain,plain")
+    message = refused(UsageError, ref, hyp, "--protocol", "plain,timit39")
+    assert "protocol timit39: unit word cannot be scored" in message
+
+
+def test_alternatives_are_read_from_trn_and_stm_alone(tmp_path: Path) -> None:
+    ref, hyp = tmp_path / "ref.trn", jsonl(tmp_path / "hyp.jsonl", {"a_1": "gonna go"})
+    ref.write_text("{ going to / gonna } go (a_1)\n")
+    assert run(ref, hyp).stdout.startswith("WER 0.00 % (0 / 2)")
+    ref = jsonl(tmp_path / "ref.jsonl", {"a_1": "{ going to / gonna } go"})
+    assert run(ref, hyp).stdout.startswith("WER 71.43 % (5 / 7)")

@@ -1,0 +1,1 @@
+"""What files of transcripts look like: one family of formats a module."""
