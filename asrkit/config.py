@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ _EXPECTED = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
+_TOO_DEEP = "tables or lists within each other, too deeply; expected a few levels; remove some"
+_MAX_DOTS = 1000
+"""tomllib takes time that grows with the square of the parts of a dotted key."""
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -61,7 +65,7 @@ def load_settings(
         fragment_path = (
             recipe_toml.parent / name if name.endswith(".toml") else CONF_DIR / f"{name}.toml"
         )
-        if not fragment_path.is_file():
+        if not os.path.isfile(fragment_path):  # noqa: PTH113 (false for a name too long)
             raise ConfigError(
                 f"{recipe_toml}: extends = {name!r}: there is no {fragment_path}; "
                 f"known fragments: {', '.join(_fragment_names()) or 'none'}"
@@ -88,10 +92,7 @@ def load_toml(path: Path, model: type[Model]) -> Model:
 def settings_from_toml(text: str, source: str) -> Settings:
     """Read settings written by `settings_to_toml`; `source` is named in errors."""
     merged = _Merged()
-    try:
-        merged.add(tomllib.loads(text), source)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: not valid TOML: {error}") from error
+    merged.add(_parse_toml(text, source), source)
     return merged.validate(Settings, default_source=source)
 
 
@@ -108,7 +109,13 @@ class _Merged:
     sources: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def add(self, tables: Mapping[str, Any], source: str) -> None:
-        self._lay_over(self.values, tables, source, ())
+        try:
+            json.dumps(tables, default=str)  # as `validate` will
+            self._lay_over(self.values, tables, source, ())
+        except ValueError as error:  # a hexadecimal number of thousands of digits
+            raise ConfigError(f"{source}: {error}; expected a shorter number") from None
+        except RecursionError:
+            raise ConfigError(f"{source}: {_TOO_DEEP}") from None
 
     def _lay_over(
         self, below: dict[str, Any], above: Mapping[str, Any], source: str, at: tuple[str, ...]
@@ -187,14 +194,23 @@ def _tagged(kind: Any, name: str) -> type[BaseModel] | None:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a UTF-8 text file: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    return _parse_toml(text, str(path))
+
+
+def _parse_toml(text: str, source: str) -> dict[str, Any]:
+    if any(line.count(".") > _MAX_DOTS for line in text.split("\n")):
+        raise ConfigError(f"{source}: a line with more than {_MAX_DOTS} dots; {_TOO_DEEP}")
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
+        raise ConfigError(f"{source}: not valid TOML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{source}: {_TOO_DEEP}") from None
 
 
 def _pop_extends(recipe: dict[str, Any], path: Path) -> list[str]:
@@ -220,8 +236,8 @@ def _parse_override(override: str) -> dict[str, Any]:
     except UnicodeEncodeError as error:
         raise ConfigError(f"--set {override!r}: not valid UTF-8 text: {error.reason}") from None
     parsed: Any = value.strip()
-    with contextlib.suppress(tomllib.TOMLDecodeError):
-        document = tomllib.loads(f"value = {value}")
+    with contextlib.suppress(ConfigError):
+        document = _parse_toml(f"value = {value}", "--set")
         if len(document) == 1:  # else the value went on with other keys in a line of their own
             parsed = document["value"]
     for name in reversed(names):

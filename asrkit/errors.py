@@ -5,6 +5,8 @@ A message reads `where: what is wrong, with the value; what was expected; what t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
@@ -51,8 +53,24 @@ class TrainingError(AsrkitError):
     """Training cannot go on: a non-finite loss, a run folder that does not match."""
 
 
+class BandError(TrainingError):
+    """A training left the band of what its recipe gave with several seeds."""
+
+
+class DivergenceError(TrainingError):
+    """A loss or a gradient is not finite on some utterances."""
+
+    def __init__(self, message: str, step: int, utt_ids: Sequence[str]) -> None:
+        super().__init__(message)
+        self.step, self.utt_ids = step, tuple(utt_ids)
+
+
 class CheckpointError(TrainingError):
     """A checkpoint is missing, damaged or belongs to other settings."""
+
+
+class LostProcessError(TrainingError):
+    """Another process of the training has ended, or does not answer any more."""
 
 
 class ModelFileError(AsrkitError):

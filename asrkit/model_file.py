@@ -38,6 +38,18 @@ _MAX_BYTES = {
 }
 _MAX_FRAME_SAMPLES, _MAX_MEL_BINS = 1 << 15, 1 << 10
 """Of features: the tables that follow from these are in no file, and need memory."""
+_MAX_RATE_HZ, _MIN_SHIFT_MS = 192_000, 1.0
+"""Likewise of the samples and frames that a second of sound becomes."""
+_DAMAGE = (
+    AsrkitError,
+    SafetensorError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    KeyError,
+    OverflowError,
+)
+"""What settings and weights that are not ours can raise before the model is there."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a constant time stamp: the same model gives the same bytes
 
 
@@ -99,7 +111,7 @@ def load_recognizer(path: Path) -> Recognizer:
         header = json.loads(members[_HEADER])
         version = header["version"]
         speakers = [str(name) for name in header["speakers"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{path}: {_HEADER} is damaged: {error}") from error
     if version != FORMAT_VERSION:
         raise ModelFileError(
@@ -115,7 +127,7 @@ def load_recognizer(path: Path) -> Recognizer:
         model = AcousticModel(settings, len(tokens), speakers, device="meta")
         model.load_state_dict(weights, assign=True)
         card = members[_CARD].decode()
-    except (AsrkitError, SafetensorError, RuntimeError, TypeError, UnicodeDecodeError) as error:
+    except _DAMAGE as error:
         raise ModelFileError(f"{path}: damaged: {error}") from error
     model.eval()
     return Recognizer(model, tokens, settings, card)
@@ -123,8 +135,13 @@ def load_recognizer(path: Path) -> Recognizer:
 
 def _check_sizes(settings: Settings, weights: Mapping[str, Tensor]) -> None:
     """Refuse settings that would take much memory or time before the weights are looked at."""
-    features = settings.features
-    frame_samples = features.frame_length_ms / 1000 * settings.data.sample_rate_hz
+    features, rate_hz = settings.features, settings.data.sample_rate_hz
+    if rate_hz > _MAX_RATE_HZ or features.frame_shift_ms < _MIN_SHIFT_MS:
+        raise ModelFileError(
+            f"{rate_hz} samples a second and a frame every {features.frame_shift_ms:g} ms; "
+            f"expected at most {_MAX_RATE_HZ} and at least {_MIN_SHIFT_MS:g}"
+        )
+    frame_samples = features.frame_length_ms / 1000 * rate_hz
     if frame_samples > _MAX_FRAME_SAMPLES or features.num_mel_bins > _MAX_MEL_BINS:
         raise ModelFileError(
             f"frames of {frame_samples:.0f} samples and {features.num_mel_bins} filters; expected "
@@ -158,16 +175,20 @@ def _read_members(path: Path) -> dict[str, bytes]:
                     f"{path}: not written by asrkit: its members are compressed, and a small file "
                     "could unpack to fill the memory; refused"
                 )
-            return {name: _read_member(archive, name, path) for name in names}
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+            for member in archive.infolist():
+                _check_size(member, path)
+            return {name: archive.read(name) for name in names}
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, ValueError) as error:
         raise ModelFileError(f"{path}: not a readable model file: {error}") from error
 
 
-def _read_member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    """Read one member, never more than its limit whatever its header declares."""
-    limit = _MAX_BYTES[name]
-    with archive.open(name) as member:
-        content = member.read(limit + 1)
-    if len(content) > limit:
-        raise ModelFileError(f"{path}: {name} is larger than {limit} bytes; refused")
-    return content
+def _check_size(member: zipfile.ZipInfo, path: Path) -> None:
+    """Refuse a member before there is memory for what it declares."""
+    limit, num_bytes = _MAX_BYTES[member.filename], path.stat().st_size
+    if member.file_size > limit:
+        raise ModelFileError(f"{path}: {member.filename} is larger than {limit} bytes; refused")
+    if max(member.file_size, member.compress_size) > num_bytes:
+        raise ModelFileError(
+            f"{path}: not a readable model file: {member.filename} declares {member.file_size} "
+            f"bytes, the file has {num_bytes}; copy or download it again"
+        )

@@ -33,21 +33,16 @@ def validate_command(
     All audio is decoded. Exit code 1 if there is any problem; that a speaker is in several splits
     is listed too but is only a warning.
     """
-    from asrkit.data.manifest import read_lines, read_manifest
+    from asrkit.data.manifest import read_manifest
     from asrkit.data.tokens import TokenTable
     from asrkit.data.validate import validate
-    from asrkit.errors import TokenError, UsageError
+    from asrkit.errors import UsageError
 
     if len(set(manifests)) < len(manifests):
         raise UsageError("data validate: a manifest is given twice; give each split once")
     if unit is not None and tokens is None:
         raise UsageError(f"data validate: --unit {unit} is of --tokens FILE; add it")
-    table = None
-    if tokens is not None:
-        try:
-            table = TokenTable.from_text("\n".join(read_lines(tokens)), unit or "char")
-        except TokenError as error:
-            raise TokenError(f"{tokens}: {error}") from error
+    table = None if tokens is None else TokenTable.read(tokens, unit or "char")
     splits = {str(path): read_manifest(path) for path in manifests}
     problems = validate(splits, table)
     for problem in problems:

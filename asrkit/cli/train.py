@@ -16,6 +16,7 @@ from asrkit.cli.recipe_options import Overrides, Recipe, RunDir
 from asrkit.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
+    from asrkit.cli.train_check import BandCheck
     from asrkit.recipe.stages import RecipeRun, Stage
     from asrkit.score.report import ScoreReport
 
@@ -56,6 +57,13 @@ def train_command(
         str | None,
         typer.Option(metavar="1,2", help="Seeds to carry out each row with; 1 if not given."),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Tell whether the run, which may be done before, is where the recipe's seeds say.",
+        ),
+    ] = False,
 ) -> None:
     """Carry out RECIPE: prepare its data, train, decode, score, and pack the model into one file.
 
@@ -77,6 +85,12 @@ def train_command(
     context.with_resource(flushed_denormals())
     overrides = overrides or []
     recipe_toml = find_recipe(recipe)
+    band = None
+    if check:
+        from asrkit.cli.train_check import BandCheck
+
+        others = {"--table": table, "--stage": stage, "--devices": devices}
+        band = BandCheck(recipe, recipe_toml, others)
     if table is not None:
         from asrkit.cli.train_table import Wanted, train_table
 
@@ -91,31 +105,28 @@ def train_command(
         _refuse_for_laboratory({"--stage": stage, "--devices": devices})
         carry_out_laboratory(settings, run, overrides, resume=resume, as_json=as_json)
         return
-    if run.has_begun and (resume or stage):
+    is_done = band is not None and run.final_weights.exists()
+    if run.has_begun and (resume or stage or is_done):
         settings = run.recorded_settings(settings.recipe.name, overrides)
+    if band is not None:
+        band.require(settings, run)
+        if is_done:
+            run.open(settings, resume=True, trains=False)
+            band.report(settings, run, as_json)
+            return
     try:
         with join_world() as world:
             if world.is_main:
                 run.open(settings, resume or stage is not None, trains=stage in (None, "train"))
             world.wait()
             carried_out = RecipeRun(recipe_toml, settings, run, world)
-            if stage and stage not in carried_out.stages:
-                raise UsageError(
-                    f"--stage {stage}: a model of kind {settings.model.kind} recognises nothing; "
-                    f"its stages are {', '.join(carried_out.stages)}"
-                )
-            for name in (stage,) if stage else carried_out.stages:
-                if name == "train" and devices > 1:
-                    _train_in_processes(devices, carried_out, overrides, as_json)
-                elif name == "train":
-                    carried_out.train(sys.stdout if as_json else None)
-                elif world.is_main:
-                    _carry_out(carried_out, name, as_json)
-                world.wait()
+            _carry_out_stages(carried_out, stage, devices, overrides, as_json, band)
     except KeyboardInterrupt:
         if "RANK" not in os.environ:
             typer.echo("asrkit: interrupted; repeat the command with --resume to go on", err=True)
         raise
+    if band is not None:
+        band.report(settings, run, as_json)
 
 
 def _check_table(
@@ -162,6 +173,32 @@ def _check_devices(devices: int, stage: Stage | None) -> None:
         )
 
 
+def _carry_out_stages(
+    recipe_run: RecipeRun,
+    stage: Stage | None,
+    devices: int,
+    overrides: Sequence[str],
+    as_json: bool,
+    band: BandCheck | None,
+) -> None:
+    """Carry out a stage, or all that the kind of model has."""
+    if stage and stage not in recipe_run.stages:
+        raise UsageError(
+            f"--stage {stage}: a model of kind {recipe_run.settings.model.kind} recognises "
+            f"nothing; its stages are {', '.join(recipe_run.stages)}"
+        )
+    for name in (stage,) if stage else recipe_run.stages:
+        if band is not None:  # the corpus is known once it is prepared
+            band.require(recipe_run.settings, recipe_run.run)
+        if name == "train" and devices > 1:
+            _train_in_processes(devices, recipe_run, overrides, as_json)
+        elif name == "train":
+            recipe_run.train(sys.stdout if as_json else None)
+        elif recipe_run.world.is_main:
+            _carry_out(recipe_run, name, as_json)
+        recipe_run.world.wait()
+
+
 def _train_in_processes(
     num_processes: int, recipe_run: RecipeRun, overrides: Sequence[str], as_json: bool
 ) -> None:
@@ -183,7 +220,8 @@ def _train_in_processes(
         raise
     if exit_code:
         raise TrainingError(
-            f"train: one of {num_processes} processes failed; the first message above says why"
+            f"train: one of {num_processes} processes failed; the first message above says why; "
+            "repeat the command with --resume to go on from the last checkpoint"
         )
 
 

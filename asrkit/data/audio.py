@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,23 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from asrkit.data.sound_file import MP3_SLACK_FRAMES, open_sound_file
+from asrkit.data.sound_file import (
+    DECODING_ERRORS,
+    MP3_SLACK_FRAMES,
+    damaged,
+    open_sound_file,
+)
 from asrkit.errors import AudioError
 
 # A segment may end this much after its file does, and then ends with it: times in corpora are
 # rounded. Kaldi's extract-segments tolerates as much.
 MAX_OVERSHOOT_S = 0.5
-# Limits the memory taken by the channels that are not kept.
-_BLOCK_FRAMES = 1 << 22
+# Whatever is made of samples below it is finite; full scale is 1, 32768 or 2^31.
+_MAX_SAMPLE = 1e12
+# Of all channels: limits the memory taken by those that are not kept, however many are declared.
+_BLOCK_SAMPLES = 1 << 22
+# A digest keeps nothing of a block.
+_DIGEST_FRAMES = 1 << 18
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -71,7 +80,7 @@ def read_audio(
     """
     with open_audio(path, sample_rate_hz, offset_s, duration_s) as stream:
         samples = np.empty(0, dtype=np.float32)
-        for block in stream.blocks(_BLOCK_FRAMES):
+        for block in stream.blocks(_BLOCK_SAMPLES):
             samples = _append(samples, block)
         return Audio(samples, sample_rate_hz, stream.conversion)
 
@@ -130,15 +139,16 @@ class AudioStream:
     def _mono(self, num_frames: int) -> Iterator[NDArray[np.float32]]:
         """Read what there is at the file's own rate; raise if that is less than there should be."""
         missing = self._num_frames
+        at_once = max(1, min(num_frames, _BLOCK_SAMPLES // self._file.channels))
         try:
             while missing:
-                block = _read_block(self._path, self._file, min(num_frames, missing))
+                block = _read_block(self._path, self._file, min(at_once, missing))
                 if not len(block):
                     break
                 missing -= len(block)
                 yield block
-        except soundfile.LibsndfileError as error:
-            raise _damaged(self._path, error) from error
+        except DECODING_ERRORS as error:
+            raise damaged(self._path, error) from error
         slack = MP3_SLACK_FRAMES if self._file.format == "MP3" else 0
         if missing > min(slack, self._num_frames - 1):
             raise AudioError(
@@ -164,8 +174,8 @@ def open_audio(
         if start:
             try:
                 file.seek(start)
-            except soundfile.LibsndfileError as error:
-                raise _damaged(path, error) from error
+            except DECODING_ERRORS as error:
+                raise damaged(path, error) from error
         yield AudioStream(path, file, count, sample_rate_hz or file.samplerate)
 
 
@@ -181,8 +191,16 @@ def audio_duration_s(path: Path) -> float:
         return float(file.frames / file.samplerate)
 
 
-def audio_digest(path: Path, offset_s: float = 0.0, duration_s: float | None = None) -> str:
+def audio_digest(
+    path: Path,
+    offset_s: float = 0.0,
+    duration_s: float | None = None,
+    hear: Callable[[NDArray[np.float32], int], None] | None = None,
+) -> str:
     """Give a short hash of the decoded samples: the same for a WAV file and its FLAC.
+
+    `hear` is given the same samples, block by block, and their rate in Hz, so that who wants to
+    know more of them need not read the file again.
 
     Raises
     ------
@@ -192,15 +210,11 @@ def audio_digest(path: Path, offset_s: float = 0.0, duration_s: float | None = N
     with open_audio(path, None, offset_s, duration_s) as stream:
         salt = f"{stream.sample_rate_hz} Hz".encode()
         digest = hashlib.blake2b(digest_size=16, salt=salt)
-        for block in stream.blocks(_BLOCK_FRAMES):
+        for block in stream.blocks(_DIGEST_FRAMES):
             digest.update(np.ascontiguousarray(block).data)
+            if hear is not None:
+                hear(block, stream.sample_rate_hz)
         return digest.hexdigest()
-
-
-def _damaged(path: Path, error: soundfile.LibsndfileError) -> AudioError:
-    return AudioError(
-        f"{path}: truncated or damaged: {error.error_string} Copy or download it again"
-    )
 
 
 def _append(samples: NDArray[np.float32], block: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -244,6 +258,9 @@ def _read_block(path: Path, file: soundfile.SoundFile, num_frames: int) -> NDArr
         block = file.read(num_frames, dtype="int16", always_2d=True) * np.float32(2.0**-15)
     else:
         block = file.read(num_frames, dtype="float32", always_2d=True)
-        if not np.isfinite(block).all():
-            raise AudioError(f"{path}: holds NaN or infinite samples; write it anew")
+        if block.size and not -_MAX_SAMPLE < block.min() <= block.max() < _MAX_SAMPLE:
+            raise AudioError(
+                f"{path}: holds NaN or infinite samples, or such beyond {_MAX_SAMPLE:g}; expected "
+                "full scale to be 1; write it anew"
+            )
     return block[:, 0] if file.channels == 1 else block.mean(axis=1)

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 _OGG_MAX_PAGE_BYTES = 65307
+_MAX_CHUNKS = 10_000
+"""Nobody writes as many; a large file of zeros would be walked through eight bytes at a time."""
+_MAX_SPHERE_LINE = 64
 _SPHERE_PLAIN_CODINGS = ("pcm", "ulaw", "mu-law", "alaw")
 
 
@@ -93,7 +96,7 @@ def _examine_chunks(file: BinaryIO, num_bytes: int, order: str, wanted: bytes) -
     (whole_size,) = struct.unpack(f"{order}I", file.read(4))
     size_of_data = None  # 64 bits wide, in RF64 only
     position = 12
-    while True:
+    for _ in range(_MAX_CHUNKS):
         file.seek(position)
         name, size = struct.unpack(f"{order}4sI", file.read(8))
         if name == b"ds64":
@@ -101,6 +104,8 @@ def _examine_chunks(file: BinaryIO, num_bytes: int, order: str, wanted: bytes) -
         if name == wanted:
             break
         position += 8 + size + size % 2
+    else:
+        return Container()
     start = position + 8
     if size_of_data is not None and size == 0xFFFFFFFF:
         return _compare(start + size_of_data, num_bytes)
@@ -111,8 +116,10 @@ def _examine_chunks(file: BinaryIO, num_bytes: int, order: str, wanted: bytes) -
 
 def _examine_sphere(file: BinaryIO, num_bytes: int) -> Container:
     """Multiply out the sample count of a NIST SPHERE header, unless the samples are compressed."""
-    file.readline()
-    header_size = int(file.readline())
+    file.readline(_MAX_SPHERE_LINE)
+    header_size = int(file.readline(_MAX_SPHERE_LINE))
+    if not 0 < header_size <= num_bytes:
+        return Container()
     file.seek(0)
     fields = {}
     for line in file.read(header_size).split(b"\n"):

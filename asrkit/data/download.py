@@ -33,10 +33,11 @@ _BLOCK_BYTES = 1 << 20
 class Subset(Table):
     """`[subsets.NAME]` of a `downloads.toml`: an archive and what it unpacks to."""
 
-    file: str
+    file: Annotated[str, Field(pattern=r"^[\w-][\w.+-]*$")]
     """Its name below the address."""
-    folder: str
-    """What it unpacks to; where that is there, nothing has to be fetched."""
+    folder: Annotated[str, Field(pattern=r"^[\w-][\w.+-]*(/[\w-][\w.+-]*)*$")]
+    """What it unpacks to, below the folder asked for; where that is there, nothing has to be
+    fetched."""
     num_bytes: PositiveInt
     md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,10 @@ from typing import Any
 from asrkit.data.audio import audio_duration_s
 from asrkit.errors import ManifestError
 from asrkit.files import write_atomically
+
+_OF_FILES = ("audio_filepath", "utt_id")
+"""Keys that hold names of files, or are made of them."""
+_MAX_S = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         where = f"{path}:{number}"
         try:
             fields = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ManifestError(f"{where}: not JSON: {error}; expected one object a line") from None
         if not isinstance(fields, dict):
             raise ManifestError(f"{where}: not an object but {line.strip()[:40]!r}")
@@ -230,13 +233,21 @@ def _string(fields: Mapping[str, object], key: str, where: str) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ManifestError(f"{where}: {key} is {value!r}; expected a string")
-    return str(value)
+    text = str(value)
+    try:  # a name of a file that is not UTF-8 holds lone surrogates, as Python has it
+        text.encode(errors="surrogateescape" if key in _OF_FILES else "strict")
+    except UnicodeEncodeError as error:
+        raise ManifestError(
+            f"{where}: {key} is {text!r}; expected Unicode text, but it has half a character "
+            f"({error.reason}); remove it"
+        ) from None
+    return text
 
 
 def _seconds(fields: Mapping[str, object], key: str, where: str) -> float | None:
     value = fields.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MAX_S:
         raise ManifestError(f"{where}: {key} is {value!r}; expected a number of seconds")
     return float(value)

@@ -17,8 +17,12 @@ from asrkit.errors import AudioError
 
 # libsndfile's number of frames where the header leaves it open.
 _UNKNOWN_LENGTH = 2**63 - 1
+DECODING_ERRORS = (soundfile.LibsndfileError, ValueError)
+"""ValueError: in a damaged MP3 soundfile finds itself behind the end, and reads -1 frames."""
 # Programs disagree on the length of an MP3, over the delay of its encoder, by up to two frames.
 MP3_SLACK_FRAMES = 2 * 1152
+MIN_RATE_HZ, MAX_RATE_HZ = 1000, 1_000_000
+"""Beyond these a header is damaged, and a small file would be resampled to gigabytes."""
 # An MP3 may end in tags; more than this left unread is sound.
 _MP3_MAX_TAG_BYTES = 16384
 
@@ -30,8 +34,8 @@ def open_sound_file(path: Path) -> Iterator[soundfile.SoundFile]:
     Raises
     ------
     AudioError
-        If it is missing, a directory, unreadable, not audio, empty, truncated, or does not give
-        its length.
+        If it is missing, a directory, unreadable, not audio, empty, truncated, does not give its
+        length, or gives a rate that no sound has.
     """
     source = _check_container(path)
     try:
@@ -41,12 +45,17 @@ def open_sound_file(path: Path) -> Iterator[soundfile.SoundFile]:
     with file:
         if file.format == "RAW":  # libsndfile takes any file called .au, .gsm or .vox for sound
             raise AudioError(_not_audio(path))
-        if file.frames == 0:
+        if file.frames <= 0:
             raise AudioError(f"{path}: holds no samples; record it again or leave it out")
         if file.frames == _UNKNOWN_LENGTH:
             raise AudioError(
                 f"{path}: a {file.format} file whose header does not give its length; convert it, "
                 "e.g. with `sox IN OUT.wav`"
+            )
+        if not MIN_RATE_HZ <= file.samplerate <= MAX_RATE_HZ:
+            raise AudioError(
+                f"{path}: a sample rate of {file.samplerate} Hz; expected {MIN_RATE_HZ} to "
+                f"{MAX_RATE_HZ}; the header is damaged, copy or download the file again"
             )
         if file.format == "MP3":
             _check_mp3_length(path)
@@ -69,6 +78,8 @@ def _check_container(path: Path) -> str | bytes | io.BytesIO:
                 return _fill_in_size(file, container.unfilled_size_at)
     except OSError as error:
         raise AudioError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # NUL, or half a character
+        raise AudioError(f"{str(path)!r}: cannot be the name of a file: {error}") from error
     if container.shortfall:
         raise AudioError(f"{path}: truncated: {container.shortfall}; copy or download it again")
     # A path and not the open file: libsndfile would call back into Python for each few kilobytes
@@ -92,16 +103,25 @@ def _check_mp3_length(path: Path) -> None:
         if tells_mp3_length(raw):
             return
         raw.seek(0)
-        with soundfile.SoundFile(raw) as file:
-            file.seek(max(0, file.frames - MP3_SLACK_FRAMES - 1))
-            is_too_long = len(file.read(1)) == 0
-            file.seek(file.frames)
-            is_too_short = path.stat().st_size - raw.tell() > _MP3_MAX_TAG_BYTES
+        try:
+            with soundfile.SoundFile(raw) as file:
+                file.seek(max(0, file.frames - MP3_SLACK_FRAMES - 1))
+                is_too_long = len(file.read(1)) == 0
+                file.seek(file.frames)
+                is_too_short = path.stat().st_size - raw.tell() > _MP3_MAX_TAG_BYTES
+        except DECODING_ERRORS as error:
+            raise damaged(path, error) from error
     if is_too_long or is_too_short:
         raise AudioError(
             f"{path}: an MP3 that does not tell its length, which cannot be guessed as its bit "
             "rate varies; convert it, e.g. with `sox IN OUT.wav`"
         )
+
+
+def damaged(path: Path, error: Exception) -> AudioError:
+    """Give the error to be raised for one of `DECODING_ERRORS`."""
+    what = str(error).rstrip(".")
+    return AudioError(f"{path}: truncated or damaged: {what}; copy or download it again")
 
 
 def _not_audio(path: Path) -> str:

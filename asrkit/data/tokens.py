@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from asrkit.data.bpe import WORD_START, learn_pieces, split_word
@@ -184,6 +185,22 @@ class TokenTable:
         if unit == "char":
             symbols = [" " if symbol == _SPACE_IN_FILES else symbol for symbol in symbols]
         return cls(tuple(symbols), unit)
+
+    @classmethod
+    def read(cls, path: Path, unit: TokenUnit) -> TokenTable:
+        """Read a file of what `to_text` wrote.
+
+        Raises
+        ------
+        TokenError
+            Naming the file, if it cannot be read or is no token table of this unit.
+        """
+        try:
+            return cls.from_text(path.read_bytes().decode("utf-8-sig"), unit)
+        except OSError as error:
+            raise TokenError(f"{path}: cannot be read: {error.strerror}") from error
+        except (TokenError, UnicodeDecodeError) as error:
+            raise TokenError(f"{path}: {error}") from error
 
 
 def _split(text: str, unit: TokenUnit) -> Sequence[str]:

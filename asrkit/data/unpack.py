@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import lzma
 import shutil
 import tarfile
 import zlib
@@ -10,6 +12,19 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from asrkit.errors import DataError
+
+_MAX_RATIO, _SLACK_BYTES = 100, 1 << 20
+"""What an archive may unpack to, by its size: a disk is filled by a few kilobytes of holes."""
+_DAMAGE = (
+    *(tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
+    # A header that declares what cannot be.
+    *(ValueError, OverflowError, MemoryError),
+)
+_OF_THE_ARCHIVE = (
+    None,  # bz2's own
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),
+)
+"""Of an `OSError`: content or names are wrong, not the disk."""
 
 
 def unpack(archive: Path, into: Path, folder: str, show: Callable[[str, float], None]) -> None:
@@ -54,9 +69,19 @@ def unpack(archive: Path, into: Path, folder: str, show: Callable[[str, float], 
 
 def _unpack_all(archive: Path, into: Path, show: Callable[[str, float], None]) -> None:
     size = archive.stat().st_size
+    left, last = _MAX_RATIO * size + _SLACK_BYTES, -1
     try:
         with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:*") as tar:
             for member in tar:
+                if member.size < 0 or member.offset <= last:  # tarfile would go round in circles
+                    raise tarfile.ReadError(f"{member.name!r} lies before what precedes it")
+                last = member.offset
+                left -= member.size
+                if left < 0:
+                    raise DataError(
+                        f"{archive}: unpacks to more than {_MAX_RATIO} times its {size} bytes; "
+                        "nothing of it was kept; do not use it"
+                    )
                 path = into / _safe_path(archive, member)
                 if member.isdir():
                     path.mkdir(parents=True, exist_ok=True)
@@ -67,7 +92,9 @@ def _unpack_all(archive: Path, into: Path, show: Callable[[str, float], None]) -
                     with content, path.open("wb") as target:
                         shutil.copyfileobj(content, target)
                 show(f"unpacking {archive.name}", file.tell() / size)
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _OF_THE_ARCHIVE:
+            raise
         raise DataError(f"{archive}: damaged: {error}; delete it and fetch it again") from error
 
 

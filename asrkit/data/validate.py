@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrkit.data.audio import audio_digest, audio_duration_s
@@ -34,11 +34,14 @@ class Problem:
         `shared-speaker`.
     utt_id : str
     message : str
+        Opens with the split.
+    split : str
     """
 
     kind: str
     utt_id: str
     message: str
+    split: str = field(default="", compare=False)
 
     @property
     def is_warning(self) -> bool:
@@ -56,7 +59,16 @@ class _Entry:
         return f"utterance {self.utterance.utt_id} of {self.split}"
 
 
-def validate(splits: Mapping[str, Sequence[Utterance]], tokens: TokenTable | None) -> list[Problem]:
+def digest_of_utterance(utterance: Utterance) -> str:
+    """Give a short hash of an utterance's samples, or raise AudioError."""
+    return audio_digest(utterance.audio_path, utterance.offset_s, utterance.duration_s)
+
+
+def validate(
+    splits: Mapping[str, Sequence[Utterance]],
+    tokens: TokenTable | None,
+    digest: Callable[[Utterance], str] = digest_of_utterance,
+) -> list[Problem]:
     """Look for faults of utterances, repetitions within a split and leaks between splits.
 
     All audio is decoded, so that damage is found wherever it is, and so that the same recording is
@@ -68,6 +80,8 @@ def validate(splits: Mapping[str, Sequence[Utterance]], tokens: TokenTable | Non
         By name.
     tokens : TokenTable or None
         The symbols that transcripts may hold; None does not look at them.
+    digest : callable
+        Decodes an utterance; in several threads at once.
 
     Returns
     -------
@@ -78,11 +92,11 @@ def validate(splits: Mapping[str, Sequence[Utterance]], tokens: TokenTable | Non
     digests: dict[_Entry, str] = {}
     return [
         *(
-            Problem("empty-split", "", f"{s}: no utterances")
+            Problem("empty-split", "", f"{s}: no utterances", s)
             for s, utts in splits.items()
             if not utts
         ),
-        *_check_audio(entries, digests),
+        *_check_audio(entries, digests, digest),
         *_check_transcripts(entries, tokens),
         *_find_repeated_ids(entries),
         *_find_repeated_audio(entries, digests),
@@ -90,13 +104,15 @@ def validate(splits: Mapping[str, Sequence[Utterance]], tokens: TokenTable | Non
     ]
 
 
-def _check_audio(entries: Sequence[_Entry], digests: dict[_Entry, str]) -> Iterator[Problem]:
+def _check_audio(
+    entries: Sequence[_Entry], digests: dict[_Entry, str], digest_of: Callable[[Utterance], str]
+) -> Iterator[Problem]:
     """Decode every utterance; note the digests of those that can be."""
     num_users = Counter(entry.utterance.audio_path for entry in entries)
 
     def inspect(entry: _Entry) -> tuple[str | None, Problem | None]:
         is_alone = num_users[entry.utterance.audio_path] == 1
-        return _inspect(entry, is_alone)
+        return _inspect(entry, is_alone, digest_of)
 
     progress = CountProgress("checking audio", len(entries))
     with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -108,11 +124,13 @@ def _check_audio(entries: Sequence[_Entry], digests: dict[_Entry, str]) -> Itera
                 yield problem
 
 
-def _inspect(entry: _Entry, is_alone: bool) -> tuple[str | None, Problem | None]:
+def _inspect(
+    entry: _Entry, is_alone: bool, digest_of: Callable[[Utterance], str]
+) -> tuple[str | None, Problem | None]:
     utt = entry.utterance
     if not utt.audio_path.exists():
         message = f"{entry.split}: {utt.audio_path} does not exist"
-        return None, Problem("missing-audio", utt.utt_id, message)
+        return None, Problem("missing-audio", utt.utt_id, message, entry.split)
     try:
         length_s = audio_duration_s(utt.audio_path)
         end_s = utt.offset_s + utt.duration_s
@@ -121,12 +139,13 @@ def _inspect(entry: _Entry, is_alone: bool) -> tuple[str | None, Problem | None]
             f"{utt.audio_path} lasts {length_s:.6g} s"
         )
         if end_s > length_s + _TOLERANCE_S:
-            return None, Problem("wrong-duration", utt.utt_id, declared)
-        digest = audio_digest(utt.audio_path, utt.offset_s, utt.duration_s)
+            return None, Problem("wrong-duration", utt.utt_id, declared, entry.split)
+        digest = digest_of(utt)
     except AudioError as error:
-        return None, Problem("unreadable-audio", utt.utt_id, f"{entry.split}: {error}")
+        message = f"{entry.split}: {error}"
+        return None, Problem("unreadable-audio", utt.utt_id, message, entry.split)
     if is_alone and utt.offset_s == 0 and end_s < length_s - _TOLERANCE_S:
-        return digest, Problem("wrong-duration", utt.utt_id, declared)
+        return digest, Problem("wrong-duration", utt.utt_id, declared, entry.split)
     return digest, None
 
 
@@ -137,7 +156,8 @@ def _check_transcripts(entries: Sequence[_Entry], tokens: TokenTable | None) -> 
         try:
             tokens.encode(entry.utterance.text)
         except TokenError as error:
-            yield Problem("unknown-symbol", entry.utterance.utt_id, f"{entry.split}: {error}")
+            message = f"{entry.split}: {error}"
+            yield Problem("unknown-symbol", entry.utterance.utt_id, message, entry.split)
 
 
 def _find_repeated_ids(entries: Sequence[_Entry]) -> Iterator[Problem]:
@@ -146,9 +166,11 @@ def _find_repeated_ids(entries: Sequence[_Entry]) -> Iterator[Problem]:
         utt_id = entry.utterance.utt_id
         earlier = first.setdefault(utt_id, entry)
         if earlier.split != entry.split:
-            yield Problem("shared-id", utt_id, f"{entry.split}: the id is also in {earlier.split}")
+            message = f"{entry.split}: the id is also in {earlier.split}"
+            yield Problem("shared-id", utt_id, message, entry.split)
         elif earlier is not entry:
-            yield Problem("duplicate-id", utt_id, f"{entry.split}: the id occurs twice")
+            message = f"{entry.split}: the id occurs twice"
+            yield Problem("duplicate-id", utt_id, message, entry.split)
 
 
 def _find_repeated_audio(
@@ -171,7 +193,7 @@ def _find_repeated_audio(
             earlier = repeated[entry]
             kind = "duplicate-audio" if earlier.split == entry.split else "shared-audio"
             message = f"{entry.split}: the audio is also that of {earlier.place}"
-            yield Problem(kind, entry.utterance.utt_id, message)
+            yield Problem(kind, entry.utterance.utt_id, message, entry.split)
 
 
 def _find_repeated_stretches(users: Sequence[_Entry]) -> dict[_Entry, _Entry]:
@@ -204,5 +226,5 @@ def _find_shared_speakers(entries: Sequence[_Entry]) -> Iterator[Problem]:
             continue
         if splits:
             message = f"{entry.split}: speaker {speaker} is also in {', '.join(splits)}"
-            yield Problem("shared-speaker", entry.utterance.utt_id, message)
+            yield Problem("shared-speaker", entry.utterance.utt_id, message, entry.split)
         splits.append(entry.split)

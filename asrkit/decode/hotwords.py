@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from asrkit.decode.lexicon import Letters
 from asrkit.errors import UsageError
 
+_MAX_WAYS = 1000
+"""To spell a phrase: their number grows exponentially with the words that have several."""
 BOUNDARY = -1
 """Stands among the letters for the end of a word and the beginning of the next."""
 
@@ -101,7 +103,7 @@ class HotwordAutomaton:
         Raises
         ------
         UsageError
-            If a word has no spelling.
+            If a word has no spelling, or a phrase too many.
         """
         weights: dict[Letters, float] = {}
         for hotword in hotwords:
@@ -113,6 +115,12 @@ class HotwordAutomaton:
                         f"hotword {hotword.phrase!r}: the model's tokens cannot spell {word!r}; "
                         "write it with letters the model knows, or leave it out"
                     )
+            num_ways = math.prod(map(len, spellings))
+            if num_ways > _MAX_WAYS:
+                raise UsageError(
+                    f"hotword {hotword.phrase!r}: its words can be spelled in {num_ways} ways; "
+                    f"expected at most {_MAX_WAYS}; favour fewer words at once"
+                )
             for several in product(*spellings):
                 path: Letters = (BOUNDARY,)
                 for letters in several:

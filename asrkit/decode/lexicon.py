@@ -21,6 +21,9 @@ from asrkit.data.bpe import WORD_START
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import TokenError
 
+_MAX_LETTERS = 1000
+"""Of a word; a trie is built level by level."""
+
 Letters = tuple[int, ...]
 
 
@@ -101,7 +104,7 @@ class Lexicon:
 
     @classmethod
     def from_words(cls, words: Iterable[str], spelling: Spelling, is_split: bool) -> Lexicon:
-        """Spell words as they are written; those that the tokens cannot spell are left out.
+        """Spell words as they are written, but those that are endless or that tokens cannot spell.
 
         Parameters
         ----------
@@ -115,9 +118,11 @@ class Lexicon:
         spelled = []
         for word in words:
             try:
-                spelled.append((word, spelling.spell(word if is_split else (word,))))
+                letters = spelling.spell(word if is_split else (word,))
             except KeyError:
                 continue
+            if len(letters) <= _MAX_LETTERS:
+                spelled.append((word, letters))
         return cls(
             tuple(word for word, _ in spelled),
             tuple((number, letters) for number, (_, letters) in enumerate(spelled)),
@@ -133,8 +138,8 @@ class Lexicon:
         Raises
         ------
         TokenError
-            Naming file and line, if a word has no tokens or one that the table lacks, or there is
-            no word at all.
+            Naming file and line, if a word has no tokens, too many or one that the table lacks, or
+            there is no word at all.
         """
         spelling = Spelling.of(tokens)
         numbers: dict[str, int] = {}
@@ -162,6 +167,11 @@ class Lexicon:
                     f"{path}:{number}: {word!r} is spelled with {error.args[0]!r}, which the "
                     f"model's {len(tokens) - 1} tokens lack; correct the line or leave it out"
                 ) from None
+            if len(letters) > _MAX_LETTERS:
+                raise TokenError(
+                    f"{path}:{number}: {word[:40]!r} has {len(letters)} letters; expected at most "
+                    f"{_MAX_LETTERS}; correct the line or leave it out"
+                )
             spellings[numbers.setdefault(word, len(numbers)), letters] = None
         if not spellings:
             raise TokenError(f"{path}: no words; expected a word and its tokens a line")
@@ -193,30 +203,31 @@ class Trie:
             return cls(zeros, no_letter, zeros, zeros[:0], no_letter, (0, 1))
         of_word = np.array([word for word, _ in spellings], np.int32)
         lengths = np.array([len(letters) for _, letters in spellings])
-        table = np.full((len(spellings), lengths.max()), -1, np.int32)
-        table[np.arange(lengths.max()) < lengths[:, None]] = [
-            letter for _, letters in spellings for letter in letters
-        ]
-        order = np.lexsort((of_word, *table.T[::-1]))
-        table, lengths, of_word = table[order], lengths[order], of_word[order]
-        # A spelling brings a new node where it, or a letter before, differs from the one above.
-        differs = np.ones(table.shape, bool)
-        differs[1:] = np.logical_or.accumulate(table[1:] != table[:-1], axis=1)
-        is_new = differs & (table >= 0)
-        # Nodes are numbered level by level, so that the children of each stand together.
-        node_at = np.cumsum(is_new.T.ravel()).reshape(is_new.T.shape).T
-        above = np.concatenate([np.zeros((len(table), 1), np.int64), node_at[:, :-1]], axis=1)
-        num_nodes = 1 + int(is_new.sum())
-        parents, letter = above.T[is_new.T], table.T[is_new.T]
-        end = node_at[np.arange(len(table)), lengths - 1]
-        by_node = np.argsort(end, kind="stable")
+        letters = np.fromiter(chain.from_iterable(each for _, each in spellings), np.int64)
+        starts = np.cumsum(lengths) - lengths
+        # All spellings go down together, a letter at a time. Nodes are numbered level by level, so
+        # that the children of each stand together.
+        node = np.zeros(len(spellings), np.int64)
+        parents, letter, levels = [np.array([-1])], [np.array([-1])], [0, 1]
+        num_letters, going = 1 + letters.max(), np.arange(len(spellings))
+        for depth in range(lengths.max()):
+            going = going[lengths[going] > depth]
+            steps, which = np.unique(
+                node[going] * num_letters + letters[starts[going] + depth], return_inverse=True
+            )
+            node[going] = levels[-1] + which
+            parents.append(steps // num_letters)
+            letter.append(steps % num_letters)
+            levels.append(levels[-1] + len(steps))
+        by_node = np.lexsort((of_word, node))
+        above = np.concatenate(parents)
         return cls(
-            _starts(parents, num_nodes) + np.int32(1),
-            np.concatenate([[-1], letter]).astype(np.int32),
-            _starts(end, num_nodes),
+            _starts(above[1:], levels[-1]) + np.int32(1),
+            np.concatenate(letter).astype(np.int32),
+            _starts(node[by_node], levels[-1]),
             of_word[by_node],
-            np.concatenate([[-1], parents]).astype(np.int32),
-            (0, *np.cumsum([1, *is_new.sum(axis=0)]).tolist()),
+            above.astype(np.int32),
+            tuple(levels),
         )
 
     def best_at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,7 +26,9 @@ MISSING_UNK_LOG10_PROB = -100.0
 
 _LINES_AT_ONCE = 1 << 16
 _LN_10 = math.log(10)
-_COUNT = re.compile(rb"ngram\s+(\d+)\s*=\s*(\d+)")
+_BEYOND_LOG10 = 1e30
+"""No logarithm is as large, and sums of smaller ones fit 32 bits."""
+_COUNT = re.compile(rb"ngram\s+(\d{1,18})\s*=\s*(\d{1,18})")
 
 
 def read_arpa(path: Path) -> NGramModel:
@@ -110,9 +112,11 @@ class _ArpaReader:
     def _read_vocabulary(self, count: int) -> tuple[list[bytes], Level]:
         """Give the words by id, `<unk>` first, and the first level."""
         words: list[bytes] = []
-        log_probs, backoffs = np.empty(count), np.zeros(count)
-        for _, (column,) in self._read_section(1, log_probs, backoffs):
+        parts = []
+        for numbers, (column,) in self._read_section(1, count):
             words += [b"<unk>" if word == b"<UNK>" else word for word in column]
+            parts.append(numbers)
+        log_probs, backoffs = np.concatenate(parts, axis=1)
         if len(set(words)) != count:
             twice = Counter(words).most_common(1)[0][0]
             raise self._error(f"the 1-gram {_show(twice)} stands twice; expected it once")
@@ -132,17 +136,23 @@ class _ArpaReader:
     def _read_level(
         self, order: int, count: int, ids: Mapping[bytes, int], levels: list[Level]
     ) -> Level:
-        log_probs, backoffs = np.empty(count), np.zeros(count)
-        words = np.empty((order, count), np.int32)
-        for part, columns in self._read_section(order, log_probs, backoffs):
-            for row, column in zip(words, columns, strict=True):
+        parts = [np.empty((2, 0))]
+        word_parts = [np.empty((order, 0), np.int32)]
+        for numbers, columns in self._read_section(order, count):
+            parts.append(numbers)
+            word_parts.append(np.empty((order, numbers.shape[1]), np.int32))
+            for row, column in zip(word_parts[-1], columns, strict=True):
                 try:
-                    row[part] = np.fromiter(map(ids.__getitem__, column), np.int32, len(column))
+                    row[:] = np.fromiter(map(ids.__getitem__, column), np.int32, len(column))
                 except KeyError as error:
                     self._line_number += column.index(error.args[0]) + 1
                     raise self._error(
                         f"{order}-gram with {_show(error.args[0])}; expected a word of the 1-grams"
                     ) from None
+        log_probs, backoffs = np.concatenate(parts, axis=1)
+        parts.clear()
+        words = np.concatenate(word_parts, axis=1)
+        word_parts.clear()
         context = words[0]
         for level, word in zip(levels[1:], words[1:-1], strict=True):
             context = _find(level, context, word, len(ids))
@@ -169,34 +179,29 @@ class _ArpaReader:
         return LanguageModelError(f"{self._path}: the {len(ngram)}-gram {shown} {what}")
 
     def _read_section(
-        self, order: int, log_probs: NDArray[np.float64], backoffs: NDArray[np.float64]
-    ) -> Iterator[tuple[slice, list[list[bytes]]]]:
-        """Fill in numbers in nats, and yield the words of some lines at a time, by column."""
+        self, order: int, count: int
+    ) -> Iterator[tuple[NDArray[np.float64], list[list[bytes]]]]:
+        """Yield the numbers of some lines at a time, (2, lines) in nats, and words by column.
+
+        What is announced is not believed: nothing has the size of `count` before it is read.
+        """
         self._expect(b"\\%d-grams:" % order)
-        count = len(log_probs)
         done = 0
         while done < count:
             lines = list(islice(self._file, min(_LINES_AT_ONCE, count - done)))
-            part = slice(done, done + len(lines))
+            numbers = np.zeros((2, len(lines)))
             fields, width = _split_lines(lines, order)
             try:
-                log_probs[part] = np.fromiter(map(float, fields[::width]), np.float64)
+                numbers[0] = np.fromiter(map(float, fields[::width]), np.float64)
                 if width == order + 2:
-                    backoffs[part] = np.fromiter(map(float, fields[width - 1 :: width]), np.float64)
+                    numbers[1] = np.fromiter(map(float, fields[width - 1 :: width]), np.float64)
             except ValueError:  # no number, or not as many as lines
                 fields = []
-            if not (
-                fields
-                and np.isfinite(log_probs[part]).all()
-                and np.isfinite(backoffs[part]).all()
-                and log_probs[part].max() <= 0
-            ):
+            if not (fields and np.abs(numbers).max() < _BEYOND_LOG10 and numbers[0].max() <= 0):
                 self._explain(lines, order, done, count)
-            yield part, [fields[k::width] for k in range(1, order + 1)]
+            yield numbers * _LN_10, [fields[k::width] for k in range(1, order + 1)]
             self._line_number += len(lines)
             done += len(lines)
-        log_probs *= _LN_10
-        backoffs *= _LN_10
 
     def _explain(self, lines: list[bytes], order: int, done: int, count: int) -> NoReturn:
         """Raise the error of the first line that is not an n-gram."""
@@ -255,7 +260,7 @@ def _find(
 
 def _is_number(value: bytes) -> bool:
     try:
-        return math.isfinite(float(value))
+        return abs(float(value)) < _BEYOND_LOG10
     except ValueError:
         return False
 

@@ -133,6 +133,8 @@ def _map_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
 def _model_of(arrays: dict[str, NDArray[np.generic]], path: Path) -> NGramModel:
     """Check the arrays, so that no query can leave them or go on for ever."""
     try:
+        if arrays["counts"].dtype != np.int64 or arrays["counts"].ndim != 1:
+            raise _damaged(path, "counts that are no whole numbers")
         counts = tuple(arrays.pop("counts").tolist())
         words = arrays.pop("words").tobytes().decode().split("\n")
         for name in _CODED:
@@ -140,7 +142,7 @@ def _model_of(arrays: dict[str, NDArray[np.generic]], path: Path) -> NGramModel:
                 codes, book = arrays.pop(f"{name}_codes"), arrays.pop(f"{name}_book")
                 arrays[name] = _expand(codes, book, counts)
         lm = NGramArrays(**arrays)  # type: ignore[arg-type]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise _damaged(path, "arrays are missing, malformed or unknown") from error
     if not (
         counts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from asrkit.errors import ModelFileError
@@ -12,6 +13,7 @@ from asrkit.nn.rounding import quantize_rows
 
 Storage = Literal["float32", "float16", "int8"]
 
+_DTYPES = (torch.float32, torch.float16, torch.int8)
 _SCALE = ".scale"
 """Ends the name of the scales of an 8-bit matrix."""
 
@@ -51,9 +53,18 @@ def to_stored(model: nn.Module, storage: Storage) -> dict[str, Tensor]:
 
 
 def from_stored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give the state dict in float32, in whatever way it was stored."""
+    """Give the state dict in float32, in whatever way it was stored.
+
+    Raises
+    ------
+    ModelFileError
+        If a tensor is of a type that `to_stored` does not give, or scales do not fit.
+    """
     weights = {}
     for name, value in stored.items():
+        if value.dtype not in _DTYPES:
+            expected = ", ".join(map(str, _DTYPES))
+            raise ModelFileError(f"{name}: holds {value.dtype}; expected one of {expected}")
         if name.endswith(_SCALE) and name.removesuffix(_SCALE) in stored:
             continue
         scales = stored.get(name + _SCALE)

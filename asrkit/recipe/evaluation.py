@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,11 @@ from asrkit.inference import load_by_length, recognize, search
 from asrkit.nn.model import AcousticModel
 from asrkit.progress import CountProgress
 from asrkit.score.alignment import align
+from asrkit.score.alternation import read_reference
 from asrkit.score.counts import ErrorCounts
 from asrkit.score.protocol import load_protocol
 from asrkit.settings import DecodeSettings, Settings
-from asrkit.train.loop import DevResult, Evaluate
+from asrkit.train.dev_result import DevResult, Evaluate
 from asrkit.train.objective import Measured, make_objective, next_labels
 
 _DEV_BEAM_SIZE = 4
@@ -52,24 +54,31 @@ def make_evaluation(
     fast = _fast_search(settings)
     protocol = load_protocol(settings.score.protocol)
     references = {
-        utterance.utt_id: protocol.apply(utterance.text, settings.score.unit, utterance.utt_id)
+        utterance.utt_id: read_reference(
+            utterance.text, protocol, settings.score.unit, utterance.utt_id
+        )
         for utterance in utterances
     }
 
     def evaluate(model: AcousticModel) -> DevResult:
-        loss, num_emitted, num_labels = 0.0, 0, 0
+        loss, num_labels = 0.0, 0
+        emitted: Counter[str] = Counter()
         counts = ErrorCounts()
         for batch, measured in measure(model):
             loss += measured.nll.sum().item()
             hypotheses = search(model, measured.outputs, measured.out_lens, tokens, fast)
-            num_emitted += sum(len(hypothesis.tokens) for hypothesis in hypotheses)
+            emitted.update(token.token for each in hypotheses for token in each.tokens)
             num_labels += int(batch.label_lens.sum())
             for utt_id, hypothesis in zip(batch.utt_ids, hypotheses, strict=True):
                 recognized = protocol.apply(hypothesis.text, settings.score.unit, utt_id)
-                edits = align(references[utt_id], recognized, protocol.optional)
+                edits = align(references[utt_id], recognized, rule=protocol.alignment)
                 counts += ErrorCounts.from_edits(edits)
+        num_emitted = emitted.total()
         return DevResult(
-            loss / len(utterances), counts.error_rate, num_emitted / max(1, num_labels)
+            loss / len(utterances),
+            counts.error_rate,
+            num_emitted / max(1, num_labels),
+            max(emitted.values(), default=0) / max(1, num_emitted),
         )
 
     return evaluate

@@ -15,13 +15,15 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
+from asrkit.errors import DataError
 from asrkit.files import write_atomically
 from asrkit.nn.model import AcousticModel
 from asrkit.settings import Settings
 from asrkit.train.checkpoint import Position
+from asrkit.train.dev_result import DevResult, Evaluate
 from asrkit.train.distributed import World
-from asrkit.train.loop import DevResult, Evaluate
 
 _ENDS_ONLY = {"max_epochs", "early_stopping_epochs", "initial_weights"}
 """Settings of `[train]` that decide when it ends and what it starts from, not what a step takes."""
@@ -80,10 +82,19 @@ class Plan:
 
     @classmethod
     def load(cls, path: Path) -> Plan:
-        """Read what `save` wrote."""
-        content = json.loads(path.read_text("utf-8"))
-        low_s, high_s = content["epoch_range_s"]
-        return cls(**content | {"cost": Cost(**content["cost"]), "epoch_range_s": (low_s, high_s)})
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
+        except ValidationError as error:
+            raise DataError(
+                f"{path}: damaged: {error.errors()[0]['msg']}; delete it, or plan anew"
+            ) from error
 
     def text(self) -> str:
         """Say what is predicted, as a table."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-import tomllib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from asrkit.data.audio import MAX_OVERSHOOT_S, audio_duration_s
 from asrkit.data.audio_cache import AudioCache
@@ -20,6 +21,7 @@ from asrkit.features.normalize import Normalizer, Statistics
 from asrkit.files import write_atomically
 from asrkit.inference import load_by_length
 from asrkit.progress import CountProgress
+from asrkit.recipe.expected import find_expected, load_expected
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.score.protocol import load_protocol
 from asrkit.settings import DataSettings, Settings
@@ -47,8 +49,19 @@ class PreparationNotes:
 
     @classmethod
     def load(cls, path: Path) -> PreparationNotes:
-        """Read what `save` wrote."""
-        return cls(**json.loads(path.read_text("utf-8")))
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
+        except ValidationError as error:
+            raise DataError(
+                f"{path}: damaged: {error.errors()[0]['msg']}; delete it to prepare the data anew"
+            ) from error
 
 
 def prepare(recipe_toml: Path, settings: Settings, run: RunFolder) -> None:
@@ -62,7 +75,7 @@ def prepare(recipe_toml: Path, settings: Settings, run: RunFolder) -> None:
         write_manifest(run.manifest(split), utterances)
     tokens = make_tokens(corpus, settings.data)
     write_atomically(run.tokens, tokens.to_text().encode())
-    deviations = compare_with_expected(_expected_toml(recipe_toml), corpus, settings)
+    deviations = compare_with_expected(find_expected(recipe_toml), corpus, settings)
     normalizer = fit_normalizer(corpus, settings)
     save_weights(run.statistics, normalizer.state_dict())
     notes = PreparationNotes(list(corpus.notes), deviations, normalizer.speaker_names)
@@ -85,21 +98,32 @@ def _check_audio(corpus: Corpus) -> Corpus:
             for utterance in utterances:
                 progress.advance()
                 try:
-                    left_s = audio_duration_s(utterance.audio_path) - utterance.offset_s
-                except AudioError as error:
+                    splits[split].append(end_with_file(utterance))
+                except (AudioError, DataError) as error:
                     problems.append(f"{split}: utterance {utterance.utt_id}: {error}")
-                    continue
-                if left_s <= 0 or utterance.duration_s > left_s + MAX_OVERSHOOT_S:
-                    problems.append(
-                        f"{split}: utterance {utterance.utt_id}: {utterance.duration_s:g} s are "
-                        f"declared but {utterance.audio_path} has {left_s:g} s left; correct it"
-                    )
-                duration_s = min(utterance.duration_s, left_s)
-                splits[split].append(replace(utterance, duration_s=duration_s))
     if problems:
         more = [f"and {len(problems) - _MAX_LISTED} more"] if len(problems) > _MAX_LISTED else []
         raise DataError("\n".join([*problems[:_MAX_LISTED], *more]))
     return Corpus(splits, corpus.notes)
+
+
+def end_with_file(utterance: Utterance) -> Utterance:
+    """End at the end of its file what is declared to last a little longer.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing or unreadable.
+    DataError
+        If the utterance goes far beyond it.
+    """
+    left_s = audio_duration_s(utterance.audio_path) - utterance.offset_s
+    if left_s <= 0 or utterance.duration_s > left_s + MAX_OVERSHOOT_S:
+        raise DataError(
+            f"{utterance.duration_s:g} s are declared but {utterance.audio_path} has {left_s:g} s "
+            "left; correct it"
+        )
+    return replace(utterance, duration_s=min(utterance.duration_s, left_s))
 
 
 def make_tokens(corpus: Corpus, settings: DataSettings) -> TokenTable:
@@ -108,23 +132,15 @@ def make_tokens(corpus: Corpus, settings: DataSettings) -> TokenTable:
     return TokenTable.from_texts(texts, settings.unit, settings.vocabulary_size)
 
 
-def _expected_toml(recipe_toml: Path) -> Path:
-    """`expected-960h.toml` for `960h.toml` if there is one, else `expected.toml` beside it."""
-    own = recipe_toml.with_name(f"expected-{recipe_toml.name}")
-    return own if own.is_file() else recipe_toml.with_name("expected.toml")
-
-
 def compare_with_expected(expected_toml: Path, corpus: Corpus, settings: Settings) -> list[str]:
     """List how a prepared corpus differs from the counts its recipe expects; empty if it does not.
 
     `[splits.NAME]` gives `utterances`, `speakers` and `tokens`, the last counted under `protocol`.
     """
-    if not expected_toml.is_file():
-        return []
-    expected = tomllib.loads(expected_toml.read_text("utf-8"))
-    protocol = load_protocol(expected.get("protocol", settings.score.protocol))
+    expected = load_expected(expected_toml)
+    protocol = load_protocol(expected.protocol or settings.score.protocol)
     deviations = []
-    for split, counts in expected["splits"].items():
+    for split, counts in expected.splits.items():
         utterances = corpus.splits.get(split, [])
         found = {
             "utterances": len(utterances),
@@ -136,7 +152,7 @@ def compare_with_expected(expected_toml: Path, corpus: Corpus, settings: Setting
         }
         deviations += [
             f"{split}: {found[name]} {name}, the full corpus has {count}"
-            for name, count in counts.items()
+            for name, count in counts.model_dump(exclude_none=True).items()
             if found[name] != count
         ]
     return deviations

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from asrkit.config import load_settings, settings_to_toml
 from asrkit.errors import UsageError
-from asrkit.files import write_atomically
+from asrkit.files import remove_partial_files, write_atomically
 from asrkit.recipe.environment import describe_environment
 from asrkit.settings import Settings
 from asrkit.train.loop import FINAL_WEIGHTS
+
+if sys.platform != "win32":
+    import fcntl
 
 # Settings that may change between sessions of a run: they say what it is, decide when it ends and
 # what is done with the trained model, not what the model is. The score is one of them only after
@@ -112,7 +119,38 @@ class RunFolder:
             self._check_same(settings)
         for folder in ("data", "decode", "score"):
             (self.folder / folder).mkdir(parents=True, exist_ok=True)
+        if trains:
+            for folder in (".", "checkpoints", "data", "decode", "score"):
+                remove_partial_files(self.folder / folder)
         self.record(settings, with_environment=trains or not self.environment.exists())
+
+    @contextmanager
+    def kept_from_others(self) -> Iterator[None]:
+        """Keep other trainings out of the folder, as long as the block and the process last.
+
+        Where the platform or the file system has no locks, nobody is kept out.
+
+        Raises
+        ------
+        UsageError
+            If another process trains in it.
+        """
+        if sys.platform == "win32":
+            yield
+            return
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno == errno.EWOULDBLOCK:
+                os.close(descriptor)
+                raise UsageError(
+                    f"{self.folder}: another process trains in it; wait for its end, or end it"
+                ) from error
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def record(self, settings: Settings, with_environment: bool = True) -> None:
         """Write down what this session is carried out with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal, TextIO, get_args
 
@@ -20,7 +21,7 @@ from asrkit.recipe.evaluation import decode_split, make_evaluation
 from asrkit.recipe.plan import EpochClock, Plan
 from asrkit.recipe.prepare import PreparationNotes, prepare
 from asrkit.recipe.run_folder import RunFolder
-from asrkit.score.protocol import load_protocol
+from asrkit.score.protocol import load_protocols
 from asrkit.score.reading import read_transcripts
 from asrkit.score.report import ScoreReport
 from asrkit.score.scorer import score
@@ -72,7 +73,17 @@ class RecipeRun:
         return PreparationNotes.load(self.run.notes)
 
     def train(self, mirror: TextIO | None = None) -> None:
-        """Train to the end, from the last checkpoint if there is one."""
+        """Train to the end, from the last checkpoint if there is one.
+
+        Raises
+        ------
+        UsageError
+            If another process trains in the folder.
+        """
+        with self.run.kept_from_others() if self.world.is_main else nullcontext():
+            self._train(mirror)
+
+    def _train(self, mirror: TextIO | None) -> None:
         tokens = self._tokens()
         torch.manual_seed(self.settings.recipe.seed)
         model = self._new_model(tokens)
@@ -109,7 +120,7 @@ class RecipeRun:
 
     def score(self) -> dict[str, ScoreReport]:
         """Score what was decoded; reports by split."""
-        protocol = load_protocol(self.settings.score.protocol)
+        protocol, *beside = load_protocols(self.settings.score.protocol)
         reports = {}
         for split in self._splits():
             _require(self.run.hypotheses(split), "decode")
@@ -121,6 +132,7 @@ class RecipeRun:
                 self.settings.score.unit,
                 protocol,
                 references.speakers,
+                beside=beside,
             )
             write_atomically(self.run.score(split), report.to_json().encode())
             reports[split] = report
@@ -155,7 +167,7 @@ class RecipeRun:
 
     def _tokens(self) -> TokenTable:
         _require(self.run.tokens, "prepare")
-        return TokenTable.from_text(self.run.tokens.read_text("utf-8"), self.settings.data.unit)
+        return TokenTable.read(self.run.tokens, self.settings.data.unit)
 
     def _new_model(self, tokens: TokenTable) -> AcousticModel:
         return AcousticModel(self.settings, len(tokens), self.notes.speakers)

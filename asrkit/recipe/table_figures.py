@@ -157,7 +157,7 @@ class _TrainedPhase:
 
 def _trained_network(table: ResultsTable, phases: Sequence[_TrainedPhase]) -> TrainedNetwork:
     last = phases[-1]
-    tokens = TokenTable.from_text(last.run.tokens.read_text("utf-8"), last.settings.data.unit)
+    tokens = TokenTable.read(last.run.tokens, last.settings.data.unit)
     references = read_transcripts(last.run.manifest(table.split)).texts
     hypotheses = read_transcripts(last.run.hypotheses(table.split)).texts
     unit = last.settings.score.unit

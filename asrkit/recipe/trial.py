@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -16,6 +17,7 @@ from asrkit.data.corpus import Corpus
 from asrkit.data.dataset import load_batches
 from asrkit.data.manifest import Utterance, write_manifest
 from asrkit.nn.model import AcousticModel
+from asrkit.progress import CountProgress
 from asrkit.recipe.evaluation import make_evaluation
 from asrkit.recipe.plan import (
     Cost,
@@ -75,6 +77,52 @@ def make_plan(recipe_toml: Path, settings: Settings, device: torch.device) -> Pl
             epoch_range_s=(min(epochs_s) + closing_s, max(epochs_s) + closing_s),
             made_for=relevant(settings),
         )
+
+
+@dataclass(frozen=True)
+class WorstBatch:
+    """The batch of the first epoch with the most audio, padding included, and what it takes.
+
+    Attributes
+    ----------
+    utterances
+        In it.
+    padded_s
+        Their number times the longest of them, in seconds.
+    memory_bytes, gpu_memory_bytes
+        Most that training holds; where there is a GPU, of the memory that matters there.
+    is_measured
+        Whether the batch was tried. Where two smaller ones let expect that it does not fit, it was
+        not; nor where it did not fit the GPU, which `gpu_memory_bytes` then exceeds.
+    """
+
+    utterances: list[Utterance]
+    padded_s: float
+    memory_bytes: int
+    gpu_memory_bytes: int
+    is_measured: bool
+
+
+def try_worst_batch(
+    corpus: Corpus, settings: Settings, device: torch.device, limit_bytes: int
+) -> WorstBatch:
+    """Take a real step on the batch with the most audio, nothing of which is kept.
+
+    Two smaller batches go before it. If memory grows with them so that the largest would need more
+    than `limit_bytes` (of the GPU's memory where there is a GPU), it is not tried.
+
+    Raises
+    ------
+    AsrkitError
+        As the first step of training.
+    """
+    with (
+        TemporaryDirectory(prefix="asrkit-trial-") as folder,
+        MetricsLog(Path(folder), keep_bytes=0) as metrics,
+    ):
+        trial = _Trial(corpus, settings, Path(folder), device)
+        trial.trainer.metrics = metrics
+        return trial.try_worst(limit_bytes)
 
 
 class _Trial:
@@ -161,6 +209,48 @@ class _Trial:
             loaded.close()
         return rounds[1:]
 
+    def try_worst(self, limit_bytes: int) -> WorstBatch:
+        """Take a step on the least, a middle and the largest of the batches that are tried."""
+        largest, *smaller = self.tried  # it comes first
+        padded_s = float(self.padded_s[largest])
+        taken: list[tuple[float, int]] = []
+        is_measured, needed = True, 0
+        with CountProgress("trying batches", 1 + len(smaller[-1::-2])) as progress:
+            for number in [*smaller[-1::-2], largest]:
+                needed = _extrapolate(taken, float(self.padded_s[number]))
+                is_measured = needed <= limit_bytes and self._fits(number)
+                if not is_measured:
+                    needed = max(needed, limit_bytes + 1)
+                    break
+                taken.append((float(self.padded_s[number]), self._peak_bytes()))
+                progress.advance()
+        on_gpu = self.device.type == "cuda"
+        host, gpu = peak_memory_bytes(), peak_gpu_memory_bytes(self.device)
+        if not is_measured:
+            host, gpu = (host, needed) if on_gpu else (needed, gpu)
+        utterances = [self.train[index] for index in self.batches[largest]]
+        growth = self.cache_growth_bytes()
+        return WorstBatch(utterances, padded_s, host + growth, gpu, is_measured)
+
+    def _fits(self, number: int) -> bool:
+        """Take a step on a batch; tell whether it fits the GPU."""
+        group = [self.batches[number]] * self.settings.train.accumulate_batches
+        trainer = self.trainer
+        loaded = load_batches(trainer.utterances, group, trainer.tokens, trainer.audio)
+        trainer.model.train()
+        try:
+            trainer.step(group, loaded, share=0.0)
+            self._synchronize()
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            loaded.close()
+        return True
+
+    def _peak_bytes(self) -> int:
+        on_gpu = self.device.type == "cuda"
+        return peak_gpu_memory_bytes(self.device) if on_gpu else peak_memory_bytes()
+
     def time_end_of_epoch(self) -> float:
         """Seconds of the evaluation, and of the checkpoints and the picture of an epoch."""
         trainer, checkpoints = self.trainer, self.trainer.checkpoints
@@ -202,13 +292,14 @@ class _Trial:
         for split, utterances in self.corpus.splits.items():
             write_manifest(self.folder / "data" / f"{split}.jsonl", utterances)
         train, checkpoints = self.settings.train, self.trainer.checkpoints
-        num_kept = 1 + min(train.average_checkpoints, train.max_epochs)  # and the final one
+        # The final ones, those of the best epochs, and of one that was among these before.
+        num_kept = 1 + min(train.average_checkpoints + 1, train.max_epochs)
         weights = num_kept * (checkpoints / "epoch.safetensors").stat().st_size
         last = (checkpoints / "last.safetensors").stat().st_size
         metrics = (self.folder / "metrics.jsonl").stat().st_size / self.trainer.position.step
         other = [*(self.folder / "data").iterdir(), self.folder / "curves.png"]
         return round(
-            last
+            2 * last  # and the one before
             + weights
             + metrics * self.num_steps * train.max_epochs
             + sum(path.stat().st_size for path in other)
@@ -223,6 +314,15 @@ class _Trial:
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def _extrapolate(taken: Sequence[tuple[float, int]], padded_s: float) -> int:
+    """Expect the peak of a batch from those of the last two before it, (seconds, bytes) each."""
+    if not taken:
+        return 0
+    (before_s, before), (last_s, last) = taken[-2:] if len(taken) > 1 else (taken[-1], taken[-1])
+    rise = (last - before) / (last_s - before_s) if last_s > before_s else 0.0
+    return round(last + rise * (padded_s - last_s))
 
 
 def _total_s(utterances: Sequence[Utterance]) -> float:

@@ -28,6 +28,7 @@ class BestWeights:
         self.folder = folder
         self.count = count
         self.errors = errors
+        self._before: set[str] = set()
 
     def offer(self, epoch: int, error: float, model: nn.Module) -> None:
         """Save the model if it belongs to the best; among equals the later epoch does."""
@@ -37,13 +38,17 @@ class BestWeights:
         kept = dict(ranked[: self.count])
         if name in kept:
             save_weights(self.folder / name, model.state_dict())
+        self._before = set(self.errors)
         self.errors.clear()
         self.errors.update(kept)
 
     def delete_others(self) -> None:
-        """Delete the files no longer kept; call it once no checkpoint names them any more."""
+        """Delete the files that were not kept even before the last offer.
+
+        Call it once there is a checkpoint since that offer: the one before it still names them.
+        """
         for path in self.folder.glob("epoch-*.safetensors"):
-            if path.name not in self.errors:
+            if path.name not in self._before | self.errors.keys():
                 path.unlink()
 
     def best(self) -> dict[str, Tensor]:

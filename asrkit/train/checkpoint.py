@@ -2,11 +2,14 @@
 
 A checkpoint holds the weights, the optimiser's tensors and the position in the run. Random numbers
 need no state of their own: each step seeds its generators from the run's seed and its own number.
+Every file has a fingerprint of its content: a wrong length is noticed by safetensors, but nothing
+else that a power cut or a bad disk may do.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +23,8 @@ from torch import Tensor, nn
 
 from asrkit.errors import CheckpointError
 from asrkit.files import write_atomically
+
+_FINGERPRINT = "sha256"
 
 
 @dataclass
@@ -44,10 +49,53 @@ class Position:
     """State of the float16 gradient scaler."""
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds, read and found whole."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    position: Position
+    optimizer: str
+    """Name of its class."""
+
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Set model and optimiser, in place, as they were.
+
+        Raises
+        ------
+        CheckpointError
+            If it holds other tensors than they do.
+        """
+        if self.optimizer != type(optimizer).__name__:
+            raise CheckpointError(
+                f"{self.path}: holds the state of {self.optimizer}, but train.optimizer asks for "
+                f"{type(optimizer).__name__}"
+            )
+        load_weights_into(model, _with_prefix(self.tensors, "model."), self.path)
+
+        parameters = dict(model.named_parameters())
+        index_of = {name: index for index, name in enumerate(parameters)}
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in _with_prefix(self.tensors, "optimizer.").items():
+            name, _, slot = key.rpartition(".")
+            if name not in index_of:
+                raise CheckpointError(
+                    f"{self.path}: optimiser state for {name}, which the model lacks"
+                )
+            state.setdefault(index_of[name], {})[slot] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    backup: Path | None = None,
 ) -> None:
-    """Write everything a run needs to go on, atomically."""
+    """Write everything a run needs to go on, atomically; `backup` keeps the file before."""
     names = [name for name, _ in model.named_parameters()]
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     optimizer_state = optimizer.state_dict()["state"]
@@ -59,49 +107,28 @@ def save_checkpoint(
         "position": json.dumps(dataclasses.asdict(position)),
         "optimizer": type(optimizer).__name__,
     }
-    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_atomically(path, save(contiguous, metadata))
+    write_atomically(path, _to_bytes(tensors, metadata), backup)
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
-    """Restore model and optimiser in place and return the position.
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote.
 
     Raises
     ------
     CheckpointError
-        If the file is missing or damaged, or holds other tensors than the model and optimiser.
+        If the file is missing, damaged, or no checkpoint of a training.
     """
     tensors, metadata = _read(path)
     try:
         position = Position(**json.loads(metadata["position"]))
-        saved_by = metadata["optimizer"]
+        return Checkpoint(path, tensors, position, metadata["optimizer"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a training checkpoint: {error}") from error
-    if saved_by != type(optimizer).__name__:
-        raise CheckpointError(
-            f"{path}: holds the state of {saved_by}, but train.optimizer asks for "
-            f"{type(optimizer).__name__}"
-        )
-    load_weights_into(model, _with_prefix(tensors, "model."), path)
-
-    parameters = dict(model.named_parameters())
-    index_of = {name: index for index, name in enumerate(parameters)}
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in _with_prefix(tensors, "optimizer.").items():
-        name, _, slot = key.rpartition(".")
-        if name not in index_of:
-            raise CheckpointError(f"{path}: optimiser state for {name}, which the model lacks")
-        state.setdefault(index_of[name], {})[slot] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return position
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write weights alone, atomically."""
-    write_atomically(
-        path, save({name: value.detach().cpu().contiguous() for name, value in weights.items()})
-    )
+    write_atomically(path, _to_bytes(weights, {}))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -119,15 +146,33 @@ def load_weights_into(model: nn.Module, weights: Mapping[str, Tensor], source: P
         ) from error
 
 
+def _to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return save(contiguous, {**metadata, _FINGERPRINT: _fingerprint(contiguous, metadata)})
+
+
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such checkpoint") from error
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged: {error}; delete it to start anew") from error
+        raise CheckpointError(f"{path}: damaged: {error}") from error
+    fingerprint = metadata.pop(_FINGERPRINT, None)  # files of earlier versions have none
+    if fingerprint is not None and fingerprint != _fingerprint(tensors, metadata):
+        raise CheckpointError(f"{path}: damaged: its content does not have its fingerprint")
+    return tensors, metadata
+
+
+def _fingerprint(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

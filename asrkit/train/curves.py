@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from asrkit.files import write_atomically
 from asrkit.train.metrics import read_metrics
 
 
@@ -42,6 +44,8 @@ def draw_curves(folder: Path) -> Path | None:
         error_axes.set_ylim(bottom=0)
         for axes in (loss_axes, error_axes):
             axes.grid(alpha=0.3)
-        path = folder / "curves.png"
-        figure.savefig(path, dpi=120)
+        picture = io.BytesIO()
+        figure.savefig(picture, dpi=120, format="png")
+    path = folder / "curves.png"
+    write_atomically(path, picture.getvalue())
     return path

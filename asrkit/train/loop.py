@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import TextIO, get_args
 
@@ -13,32 +13,29 @@ import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
-from asrkit.ctc.diagnosis import ADVICE, Observation, State, diagnose
+from asrkit.ctc.diagnosis import State
 from asrkit.data.audio_cache import AudioCache
 from asrkit.data.batching import batches_of_epoch
 from asrkit.data.dataset import Batch, load_batches
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
-from asrkit.errors import DataError, TrainingError
+from asrkit.errors import DataError, DivergenceError, LostProcessError
 from asrkit.nn.cells.cell import truncate_backpropagation
 from asrkit.nn.denormals import flushed_denormals
 from asrkit.nn.model import AcousticModel
 from asrkit.settings import Settings
 from asrkit.train.augment import training_features
 from asrkit.train.best_weights import BestWeights
-from asrkit.train.checkpoint import (
-    Position,
-    load_checkpoint,
-    load_weights_into,
-    save_checkpoint,
-    save_weights,
-)
+from asrkit.train.checkpoint import load_weights_into, save_weights
+from asrkit.train.course import Course, explained, follow
 from asrkit.train.curves import draw_curves
+from asrkit.train.dev_result import DevResult, Evaluate
 from asrkit.train.distributed import World
 from asrkit.train.initial_weights import start_from
 from asrkit.train.interruption import Interruption
-from asrkit.train.metrics import MetricsLog, read_metrics
-from asrkit.train.objective import Measured, check_finite, make_objective
+from asrkit.train.last_checkpoints import LastCheckpoints
+from asrkit.train.metrics import MetricsLog
+from asrkit.train.objective import Measured, check_finite, hardest_of, make_objective
 from asrkit.train.optimizer import make_optimizer
 from asrkit.train.preflight import check_utterances
 from asrkit.train.progress import TrainingProgress
@@ -47,22 +44,6 @@ from asrkit.train.seeding import seed_everything
 from asrkit.train.weight_noise import weight_noise
 
 FINAL_WEIGHTS = "final.safetensors"
-_CHECKPOINT = "last.safetensors"
-
-
-@dataclass(frozen=True)
-class DevResult:
-    """What an evaluation finds on the dev set."""
-
-    loss: float
-    """Nats an utterance."""
-    error: float
-    """Pooled error rate, as a fraction."""
-    emission_rate: float
-    """Tokens emitted for each reference label."""
-
-
-Evaluate = Callable[[AcousticModel], DevResult]
 
 
 class Trainer:
@@ -124,13 +105,11 @@ class Trainer:
 
         self.checkpoints = folder / "checkpoints"
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.position = Position()
-        if (self.checkpoints / _CHECKPOINT).exists():
-            self.position = load_checkpoint(
-                self.checkpoints / _CHECKPOINT, self.model, self.optimizer
-            )
-            if self.position.loss_scale:  # empty if the checkpoint was written on a CPU
-                self.scaler.load_state_dict(self.position.loss_scale)
+        self.last = LastCheckpoints(self.checkpoints)
+        self.position = self.last.load(self.model, self.optimizer)
+        world.wait()  # the main process writes the next one only when all have read this one
+        if self.position.loss_scale:  # empty if the checkpoint was written on a CPU
+            self.scaler.load_state_dict(self.position.loss_scale)
         self.best_weights = BestWeights(
             self.checkpoints, settings.train.average_checkpoints, self.position.dev_errors
         )
@@ -142,6 +121,8 @@ class Trainer:
         ------
         TrainingError
             Where a loss or gradient is not finite.
+        LostProcessError
+            If another process ended, after a checkpoint was written.
         KeyboardInterrupt
             On SIGINT or SIGTERM, after a checkpoint was written.
         """
@@ -161,6 +142,8 @@ class Trainer:
         )
         self.interruption = Interruption()
         with self.metrics, self.progress, self.interruption.watch(), flushed_denormals():
+            for remark in self.last.remarks:
+                self.progress.say(remark)
             if position.step == 0:
                 sources, writes = train.initial_weights, self.world.is_main
                 for remark in start_from(self.model, sources, self.checkpoints, writes):
@@ -191,9 +174,17 @@ class Trainer:
                 audio_s += group_audio_s
                 self.progress.step(position.epoch + 1, loss, group_audio_s)
                 self._save_if_due()
+            speed = audio_s / (time.perf_counter() - started_s)
+            dev = self._evaluate()
+        except DivergenceError as error:
+            raise explained(error, self.metrics, self.folder, self.utterances) from error
+        except LostProcessError:
+            self._save()  # nothing was changed by the step in which the others were missed
+            self.progress.say(f"a process was lost; there is a checkpoint of step {position.step}")
+            raise
         finally:
             loaded.close()
-        self._end_epoch(audio_s / (time.perf_counter() - started_s))
+        self._end_epoch(dev, speed)
 
     def step(self, group: Sequence[Sequence[int]], loaded: Generator[Batch], share: float) -> float:
         """Take one optimiser step on a group of batches; return its nats an utterance."""
@@ -207,6 +198,7 @@ class Trainer:
         nll_sum = torch.zeros(1, dtype=torch.float64, device=self.world.device)
         statistics: dict[str, float] = {}
         utt_ids: list[str] = []
+        hardest = (0.0, "")
         self.scaler.scale(nll_sum)  # a process without a batch in this group needs the scale too
         for number in range(self.world.rank, len(group), self.world.size):
             batch = next(loaded).to(self.world.device)
@@ -217,6 +209,7 @@ class Trainer:
                 self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             nll_sum += measured.nll.detach().double().sum()
             utt_ids.extend(batch.utt_ids)
+            hardest = max(hardest, hardest_of(measured.nll, batch))
         nll = float(self.world.sum(nll_sum).item()) / num_utterances
         grad_norm = self._update(utt_ids)
 
@@ -232,6 +225,8 @@ class Trainer:
                 "learning_rate": rate,
                 "grad_norm": grad_norm,
                 **statistics,
+                "hardest": hardest[1],
+                "hardest_loss": hardest[0],
             },
         )
         return nll
@@ -262,17 +257,19 @@ class Trainer:
             )
         )
         if not self.scaler.is_enabled() and not math.isfinite(grad_norm):
-            raise TrainingError(
+            raise DivergenceError(
                 f"step {self.position.step + 1}: the gradient is not finite (norm {grad_norm}) on "
-                f"utterances {', '.join(utt_ids)}; lower train.learning_rate or set train.clip_norm"
+                f"utterances {', '.join(utt_ids)}; lower train.learning_rate or set "
+                "train.clip_norm",
+                self.position.step + 1,
+                utt_ids,
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return grad_norm
 
-    def _end_epoch(self, speed: float) -> None:
+    def _end_epoch(self, dev: DevResult, speed: float) -> None:
         position, train = self.position, self.settings.train
-        dev = self._evaluate()
         train_loss = position.epoch_loss / len(self.utterances)
         position.epoch += 1
         position.batch = 0
@@ -286,20 +283,21 @@ class Trainer:
                 "dev_loss": dev.loss,
                 "dev_error": dev.error,
                 "dev_emission_rate": dev.emission_rate,
+                "dev_top_share": dev.top_share,
             },
         )
-        state = self._diagnose()
-        self._note_dev_error(dev.error, may_wait=state == "plateau")
+        course = self._diagnose()
+        self._note_dev_error(dev.error, may_wait=course.state == "plateau")
         if self.world.is_main:
             self.best_weights.offer(position.epoch, dev.error, self.model)
+            draw_curves(self.folder)  # before the checkpoint: a resumed run would not draw it again
         self._save()
         if self.world.is_main:
             self.best_weights.delete_others()
-            draw_curves(self.folder)
             self.progress.say(
                 f"epoch {position.epoch}/{train.max_epochs}: train loss {train_loss:.2f}, "
                 f"dev loss {dev.loss:.2f}, dev error {100 * dev.error:.2f} %, "
-                f"{speed:.0f} x real time{_remark(state)}"
+                f"{speed:.0f} x real time{course.remark(self.utterances)}"
             )
             if position.epoch == 1:
                 for conversion, count in sorted(self.audio.conversions.items()):
@@ -326,27 +324,22 @@ class Trainer:
     def _evaluate(self) -> DevResult:
         """Evaluate in the main process; every process gets the figures."""
         dev = self._measure_dev() if self.world.is_main else DevResult(0.0, 0.0, 0.0)
-        values = (dev.loss, dev.error, dev.emission_rate)
-        return DevResult(*(self.world.broadcast(value) for value in values))
+        return DevResult(*(self.world.broadcast(value) for value in astuple(dev)))
 
     def _measure_dev(self) -> DevResult:
         self.model.eval()
         with torch.inference_mode():
             return self.evaluate(self.model)
 
-    def _diagnose(self) -> State:
-        """Tell how training fares, from the history of the dev set; the same in every process."""
-        state: State = "learning"
+    def _diagnose(self) -> Course:
+        """Tell how training fares, from its metrics; every process gets the state."""
+        course = Course("learning")
         if self.world.is_main:
             self.metrics.flush()
-            state = diagnose(
-                [
-                    Observation(item["step"], item["dev_loss"], item["dev_emission_rate"])
-                    for item in read_metrics(self.folder, "epoch")
-                ]
-            )
+            course = follow(self.folder)
         states: tuple[State, ...] = get_args(State)
-        return states[int(self.world.broadcast(states.index(state)))]
+        number = int(self.world.broadcast(states.index(course.state)))
+        return replace(course, state=states[number])
 
     def _save_if_due(self) -> None:
         stop = self.world.any(self.interruption.requested)
@@ -360,9 +353,7 @@ class Trainer:
         if self.world.is_main:
             self.position.metrics_bytes = self.metrics.flush()
             self.position.loss_scale = self.scaler.state_dict()
-            save_checkpoint(
-                self.checkpoints / _CHECKPOINT, self.model, self.optimizer, self.position
-            )
+            self.last.save(self.model, self.optimizer, self.position)
 
     def _finish(self) -> None:
         """Leave the best epoch's weights, or the mean of several where that is no worse."""
@@ -383,7 +374,3 @@ class Trainer:
         load_weights_into(self.model, weights, self.checkpoints)
         save_weights(self.checkpoints / FINAL_WEIGHTS, weights)
         self.metrics.write("final", self.position.step, {"chosen": chosen, "dev_error": error})
-
-
-def _remark(state: State) -> str:
-    return "" if state == "learning" else f"; {state}: {ADVICE[state]}"

@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
+
+from asrkit.errors import TrainingError
+from asrkit.files import naming
+
+_FILE = "metrics.jsonl"
 
 
 class MetricsLog:
@@ -19,7 +24,8 @@ class MetricsLog:
         Of the run. TensorBoard events go into `tensorboard/` below it.
     keep_bytes
         What the file holds beyond these bytes was written after the checkpoint the run resumes
-        from. It is cut off, so that the stream of a resumed run has no event twice.
+        from. It is cut off, so that the stream of a resumed run has no event twice. Of a file
+        that has lost some of these bytes the whole lines are kept.
     first_step
         Of this session: TensorBoard drops what it had from there on.
     enabled
@@ -41,10 +47,12 @@ class MetricsLog:
         self._board: Any = None
         if not enabled:
             return
-        self._file = (folder / "metrics.jsonl").open("ab")
-        if self._file.tell() > keep_bytes:
-            self._file.truncate(keep_bytes)
-            self._file.seek(keep_bytes)
+        self._path = folder / _FILE
+        self._file = self._path.open("ab")
+        if not holds_metrics(folder, keep_bytes):
+            keep_bytes = self._path.read_bytes()[:keep_bytes].rfind(b"\n") + 1
+        self._file.truncate(keep_bytes)
+        self._file.seek(keep_bytes)
         if importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
 
@@ -54,39 +62,71 @@ class MetricsLog:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._file is not None:
-            self._file.close()
         if self._board is not None:
             self._board.close()
+        if self._file is not None:
+            with naming(self._path):
+                self._file.close()
 
-    def write(self, event: str, step: int, values: Mapping[str, float | int | str]) -> None:
+    def write(
+        self, event: str, step: int, values: Mapping[str, float | int | str | Sequence[str]]
+    ) -> None:
         """Append one event; numbers also become TensorBoard scalars `event/name`."""
         if self._file is None:
             return
         line = json.dumps({"event": event, "step": step, **values})
-        self._file.write(line.encode() + b"\n")
+        with naming(self._path):
+            self._file.write(line.encode() + b"\n")
         if self._mirror is not None:
             print(line, file=self._mirror, flush=True)
         if self._board is not None:
             for name, value in values.items():
-                if not isinstance(value, str):
+                if isinstance(value, int | float):
                     self._board.add_scalar(f"{event}/{name}", value, step)
 
     def flush(self) -> int:
         """Bring everything to disk; return the length of the file in bytes."""
         if self._file is None:
             return 0
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return self._file.tell()
 
 
+def holds_metrics(folder: Path, num_bytes: int) -> bool:
+    """Whether the first `num_bytes` of a run's metrics are there and end with a line's end."""
+    if num_bytes == 0:
+        return True
+    try:
+        with (folder / _FILE).open("rb") as file:
+            file.seek(num_bytes - 1)
+            return file.read(1) == b"\n"
+    except FileNotFoundError:
+        return False
+
+
 def read_metrics(folder: Path, event: str) -> list[dict[str, Any]]:
-    """Read the events of one kind, in order; an incomplete last line is left out."""
-    path = folder / "metrics.jsonl"
+    """Read the events of one kind, in order; an incomplete last line is left out.
+
+    Raises
+    ------
+    TrainingError
+        If a line is damaged.
+    """
+    path = folder / _FILE
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     # `write` puts the event first: only the lines asked for are parsed, since steps are many.
-    beginning = f'{{"event": {json.dumps(event)},'
-    return [json.loads(line) for line in lines if line.startswith(beginning)]
+    beginning = f'{{"event": {json.dumps(event)},'.encode()
+    events = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        if line.startswith(beginning):
+            try:
+                events.append(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                raise TrainingError(
+                    f"{path}:{number}: damaged: {error}; expected an event, a JSON object; remove "
+                    "the line"
+                ) from error
+    return events

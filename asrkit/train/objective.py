@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrkit.ctc.diagnosis import measure_emission
-from asrkit.ctc.feasibility import check_feasible
+from asrkit.ctc.feasibility import check_feasible, frames_needed
 from asrkit.ctc.loss import ctc_nll
 from asrkit.data.dataset import Batch
 from asrkit.data.tokens import TokenTable
-from asrkit.errors import FeasibilityError, TrainingError
+from asrkit.errors import DivergenceError, FeasibilityError
 from asrkit.nn.model import AcousticModel
 from asrkit.nn.network import CtcNetwork
 from asrkit.nn.transducer import NextLabelNetwork, TransducerNetwork
@@ -55,6 +55,10 @@ class Objective(ABC):
     @abstractmethod
     def measure(self, batch: Batch, features: Features) -> Measured:
         """Compute the loss of each utterance of a batch."""
+
+    @abstractmethod
+    def frames_needed(self, labels: Sequence[int]) -> int:
+        """Fewest frames in which the network can emit labels."""
 
     @abstractmethod
     def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
@@ -114,6 +118,10 @@ class CtcObjective(Objective):
         loss = torch.lerp(nll, intermediate, self.intermediate_weight)
         return Measured(nll, log_probs, out_lens, loss, intermediate)
 
+    def frames_needed(self, labels: Sequence[int]) -> int:
+        """One a label, and a blank between equals."""
+        return frames_needed(labels)
+
     def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
         """Each label needs a frame, and equal neighbours one between them."""
         check_feasible(items)
@@ -146,6 +154,11 @@ class TransducerObjective(Objective):
         )
         return Measured(nll, from_frames, out_lens, loss=nll)
 
+    def frames_needed(self, labels: Sequence[int]) -> int:
+        """One, in which it can emit them all."""
+        del labels
+        return 1
+
     def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
         """Any number of labels fits into one frame, but there must be one."""
         empty = [utt_id for utt_id, _, num_frames in items if num_frames == 0]
@@ -173,6 +186,11 @@ class NextLabelObjective(Objective):
         nll = (nll * valid).sum(dim=1)
         return Measured(nll, log_probs, num_targets, loss=nll)
 
+    def frames_needed(self, labels: Sequence[int]) -> int:
+        """None: it does not listen."""
+        del labels
+        return 0
+
     def check(self, items: Iterable[tuple[str, Sequence[int], int]]) -> None:
         """Every transcript can be predicted."""
 
@@ -185,14 +203,26 @@ def next_labels(batch: Batch) -> tuple[Tensor, Tensor]:
     return F.pad(batch.labels, (0, 1), value=TokenTable.blank_id), batch.label_lens + 1
 
 
+def hardest_of(nll: Tensor, batch: Batch) -> tuple[float, str]:
+    """Find the utterance of a batch with the largest loss; give its nats a label, and its id.
+
+    A long utterance has a large loss because it is long, hence a label.
+    """
+    each = nll.detach() / batch.label_lens.clamp(min=1)
+    hardest = int(each.argmax())
+    return float(each[hardest]), batch.utt_ids[hardest]
+
+
 def check_finite(nll: Tensor, utt_ids: Sequence[str], step: int) -> None:
-    """Raise TrainingError, naming them, if the loss (N,) of any utterance is not finite."""
+    """Raise DivergenceError, naming them, if the loss (N,) of any utterance is not finite."""
     infinite = (~torch.isfinite(nll)).nonzero().flatten().tolist()
     if infinite:
         culprits = ", ".join(f"{utt_ids[i]} (loss {nll[i].item()})" for i in infinite)
-        raise TrainingError(
+        raise DivergenceError(
             f"step {step}: the loss is not finite for {culprits}; listen to them, check their "
-            "transcripts, or lower train.learning_rate"
+            "transcripts, or lower train.learning_rate",
+            step,
+            [utt_ids[i] for i in infinite],
         )
 
 

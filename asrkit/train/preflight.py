@@ -30,15 +30,23 @@ def check_utterances(
     TokenError
         If a transcript holds a symbol outside the token table.
     """
-    fastest = max(speed_factors, default=1.0)
-    num_samples = [
-        perturbed_len(round(utterance.duration_s * model.sample_rate_hz), fastest)
-        for utterance in utterances
-    ]
-    num_frames = model.out_lens(torch.tensor(num_samples, dtype=torch.int64)).tolist()
+    num_frames = output_frames(model, utterances, speed_factors)
     make_objective(model).check(
         [
             (utterance.utt_id, encode_transcript(utterance, tokens), frames)
             for utterance, frames in zip(utterances, num_frames, strict=True)
         ]
     )
+
+
+def output_frames(
+    model: AcousticModel, utterances: Sequence[Utterance], speed_factors: Sequence[float] = ()
+) -> list[int]:
+    """Fewest frames that the model yields for each utterance, at the fastest speed factor."""
+    fastest = max(speed_factors, default=1.0)
+    num_samples = [
+        perturbed_len(round(utterance.duration_s * model.sample_rate_hz), fastest)
+        for utterance in utterances
+    ]
+    num_frames: list[int] = model.out_lens(torch.tensor(num_samples, dtype=torch.int64)).tolist()
+    return num_frames

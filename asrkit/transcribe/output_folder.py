@@ -66,7 +66,7 @@ class OutputFolder:
     def _check(self, made_with: Mapping[str, object]) -> None:
         try:
             before = json.loads(self._record.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(
                 f"{self._record}: damaged: {error}; leave out --resume to transcribe all anew"
             ) from error

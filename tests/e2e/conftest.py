@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -46,11 +50,13 @@ class Asrkit(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
-@pytest.fixture(scope="session")
-def asrkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asrkit]:
-    scratch = tmp_path_factory.mktemp("asrkit")
-    command = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+@contextmanager
+def serve(
+    scratch: Path, prefix: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Asrkit]:
+    """Have a server that runs commands, itself run by `prefix` in an environment."""
+    command = [*prefix, sys.executable, str(Path(__file__).with_name("fork_server.py"))]
+    quiet = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
     def run(
         *arguments: str | Path, folder: Path = scratch, stdin: Path = Path(os.devnull)
@@ -65,9 +71,70 @@ def asrkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asrkit]:
         return subprocess.CompletedProcess(words, exit_code, *written)
 
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        env={**os.environ, **quiet, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as server:
         yield run
+
+
+@pytest.fixture(scope="session")
+def serve_asrkit() -> Callable:
+    return serve
+
+
+@pytest.fixture(scope="session")
+def asrkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asrkit]:
+    with serve(tmp_path_factory.mktemp("asrkit")) as run:
+        yield run
+
+
+@dataclass(frozen=True)
+class Offline:
+    """How to start a process that has no network.
+
+    Attributes
+    ----------
+    prefix
+        Words before a command that take the network away; none where the system has no such thing.
+    environment
+        Variables with which Python refuses it, too, and notes who asked.
+    """
+
+    prefix: Sequence[str]
+    environment: Mapping[str, str]
+
+    def run(self, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with these arguments."""
+        return subprocess.run(
+            [*self.prefix, sys.executable, *arguments],
+            env={**os.environ, **self.environment, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def attempts(self) -> list[str]:
+        """What was asked for."""
+        noted = Path(self.environment["ASRKIT_NETWORK_ATTEMPTS"])
+        return noted.read_text().splitlines() if noted.exists() else []
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Offline:
+    namespace = ["unshare", "--map-root-user", "--net"]
+    permitted = (
+        shutil.which("unshare")
+        and not subprocess.run([*namespace, "true"], check=False, capture_output=True).returncode
+    )
+    environment = {
+        "PYTHONPATH": str(Path(__file__).with_name("without_network")),
+        "ASRKIT_NETWORK_ATTEMPTS": str(tmp_path_factory.mktemp("network") / "attempts"),
+    }
+    return Offline(namespace if permitted else [], environment)
 
 
 @pytest.fixture(scope="session")

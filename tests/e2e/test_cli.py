@@ -1,14 +1,12 @@
-"""The command line as a whole: help, speed, every option proved, and the small commands."""
+"""The command line as a whole: help, speed, and the small commands."""
 
 from __future__ import annotations
 
-import ast
 import json
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,81 +15,6 @@ from typer.testing import CliRunner
 
 from asrkit.cli import app
 from asrkit.data.manifest import read_manifest
-
-TESTS = Path(__file__).resolve().parents[1]
-
-# Where each option of each command is proved to change what the command does.
-PROOFS = {
-    "train --set": "e2e/test_cli_train.py::test_a_finished_run_can_be_made_longer",
-    "train --run-dir": "e2e/test_cli_train.py::test_each_stage_runs_alone",
-    "train --resume": "e2e/test_cli_train.py::test_resuming_a_finished_run_changes_nothing",
-    "train --stage": "e2e/test_cli_train.py::test_each_stage_runs_alone",
-    "train --devices": "e2e/test_cli_train.py::test_two_processes_train_together",
-    "train --json": "e2e/test_cli_train.py::test_scores_for_people",
-    "train --table": "e2e/test_cli_table.py::test_a_finished_table_is_done",
-    "train --rows": "e2e/test_cli_table.py::test_a_table_is_extended_by_a_row_that_needs_others",
-    "train --seeds": "e2e/test_cli_table.py::test_a_finished_table_is_done",
-    "transcribe --model": "e2e/test_cli_transcribe.py::test_a_file_that_is_no_model",
-    "transcribe --format": "e2e/test_cli_transcribe.py::test_json",
-    "transcribe --out": "e2e/test_cli_transcribe.py::test_out_mirrors_the_folder",
-    "transcribe --resume": "e2e/test_cli_transcribe.py::test_an_interrupted_run_is_resumed",
-    "transcribe --method": "e2e/test_cli_transcribe.py::test_method_and_beam_size",
-    "transcribe --beam-size": "e2e/test_cli_transcribe.py::test_method_and_beam_size",
-    "transcribe --lm": "e2e/test_cli_transcribe.py::test_lm",
-    "transcribe --lm-weight": "e2e/test_cli_transcribe.py::test_lm",
-    "transcribe --word-bonus": "e2e/test_cli_transcribe.py::test_lm",
-    "transcribe --lexicon": "e2e/test_cli_transcribe.py::test_vocabulary_and_lexicon",
-    "transcribe --vocabulary": "e2e/test_cli_transcribe.py::test_vocabulary_and_lexicon",
-    "transcribe --hotwords": "e2e/test_cli_transcribe.py::test_hotwords",
-    "transcribe --hotword": "e2e/test_cli_transcribe.py::test_hotwords",
-    "transcribe --nbest": "e2e/test_cli_transcribe.py::test_nbest",
-    "transcribe --batch-s": "e2e/test_cli_transcribe.py::test_batch_s_limits_a_batch",
-    "align --model": "e2e/test_cli_align.py::test_a_file_that_is_no_model",
-    "align --format": "e2e/test_cli_align.py::test_ctm_and_textgrid",
-    "align --out": "e2e/test_cli_align.py::test_a_manifest_into_a_folder",
-    "score --unit": "unit/score/test_score_command.py::test_unit",
-    "score --protocol": "unit/score/test_score_command.py::test_protocol",
-    "score --alignments": "unit/score/test_score_command.py::test_alignments",
-    "score --missing": "unit/score/test_score_command.py::test_missing",
-    "score --json": "unit/score/test_score_command.py::test_json",
-    "plan --set": "unit/recipe/test_plan.py::test_overrides_are_planned_with",
-    "plan --run-dir": "unit/recipe/test_plan.py::test_a_plan_does_not_begin_a_run",
-    "plan --device": "unit/recipe/test_plan.py::test_what_cannot_be_planned",
-    "data download --to": "unit/data/test_download.py::"
-    "test_one_that_fails_does_not_stop_the_others",
-    "data download --subset": "unit/data/test_download.py::"
-    "test_one_that_fails_does_not_stop_the_others",
-    "data download --url": "unit/data/test_download.py::"
-    "test_one_that_fails_does_not_stop_the_others",
-    "data validate --tokens": "unit/data/test_cli.py::test_tokens",
-    "data validate --unit": "unit/data/test_cli.py::test_unit",
-    "transcribe --precision": "e2e/test_cli_model.py::test_precision",
-    "model compress -o": "e2e/test_cli_model.py::test_compress",
-    "model compress --weights": "e2e/test_cli_model.py::test_compress",
-    "model export -o": "e2e/test_cli_model.py::test_export",
-    "model info --json": "e2e/test_cli.py::test_model_info_as_json",
-    "tune --manifest": "e2e/test_cli_tune.py::test_one_table_pictures_and_a_tuned_copy",
-    "tune --check": "e2e/test_cli_tune.py::test_one_table_pictures_and_a_tuned_copy",
-    "tune --lm": "e2e/test_cli_tune.py::test_one_table_pictures_and_a_tuned_copy",
-    "tune --lexicon": "e2e/test_cli_tune.py::test_a_lexicon_closes_the_vocabulary",
-    "tune --vocabulary": "e2e/test_cli_tune.py::test_a_lexicon_closes_the_vocabulary",
-    "tune --beam-sizes": "e2e/test_cli_tune.py::test_one_table_pictures_and_a_tuned_copy",
-    "tune --threads": "e2e/test_cli_tune.py::test_without_a_language_model_there_is_no_surface",
-    "tune --out": "e2e/test_cli_tune.py::test_one_table_pictures_and_a_tuned_copy",
-    "tune -o": "e2e/test_cli_tune.py::test_one_table_pictures_and_a_tuned_copy",
-    "lm build --out": "e2e/test_cli_lm.py::test_out_is_arpa_by_its_name",
-    "lm build --order": "e2e/test_cli_lm.py::test_order",
-    "lm build --prune": "e2e/test_cli_lm.py::test_prune",
-    "lm build --entropy-prune": "e2e/test_cli_lm.py::test_entropy_prune",
-    "lm build --max-words": "e2e/test_cli_lm.py::test_max_words",
-    "lm build --vocab": "e2e/test_cli_lm.py::test_vocab",
-    "lm build --discount-fallback": "e2e/test_cli_lm.py::test_discount_fallback",
-    "lm build --quantize": "e2e/test_cli_lm.py::test_quantize",
-    "lm info --json": "e2e/test_cli_lm.py::test_build_info_and_perplexity",
-    "lm perplexity --json": "e2e/test_cli_lm.py::test_build_info_and_perplexity",
-    "lm convert --out": "e2e/test_cli_lm.py::test_convert",
-    "lm convert --quantize": "e2e/test_cli_lm.py::test_convert",
-}
 
 
 def walk(command: object, name: str = "") -> Iterator[tuple[str, object]]:
@@ -107,13 +30,6 @@ COMMANDS = dict(walk(typer.main.get_command(app)))
 def options_of(name: str) -> list[str]:
     params = COMMANDS[name].params
     return [p.opts[0] for p in params if p.param_type_name == "option" and p.opts != ["--help"]]
-
-
-@cache
-def functions_in(path: Path) -> dict[str, str]:
-    source = path.read_text("utf-8")
-    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return {node.name: ast.get_source_segment(source, node) or "" for node in functions}
 
 
 # --- help
@@ -180,21 +96,6 @@ def test_an_unknown_command(asrkit) -> None:
     done = asrkit("transcribbe", "talk.wav")
     assert (done.returncode, done.stdout) == (2, "")
     assert "No such command 'transcribbe'" in done.stderr
-
-
-# --- every option changes what its command does
-
-
-def test_every_option_is_proved() -> None:
-    options = {f"{name} {option}" for name in COMMANDS for option in options_of(name)}
-    assert options == PROOFS.keys()
-
-
-@pytest.mark.parametrize("option", PROOFS)
-def test_the_proof_of_an_option_uses_it(option: str) -> None:
-    path, _, function = PROOFS[option].partition("::")
-    _, _, flag = option.rpartition(" ")
-    assert f'"{flag}"' in functions_in(TESTS / path)[function]
 
 
 # --- small commands

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkit.ctc.diagnosis import (
-    ADVICE,
+    REMEDIES,
     STALL_STEPS,
     Emission,
     Observation,
+    describe,
     diagnose,
     measure_emission,
 )
@@ -76,8 +77,70 @@ def test_a_flat_loss_counts_only_since_the_model_fell_silent() -> None:
     assert diagnose(history) == "plateau"
 
 
-def test_every_state_has_advice() -> None:
-    assert set(ADVICE) == {"learning", "plateau", "collapse"}
+def one_token(*points: tuple[int, float, float]) -> list[Observation]:
+    return [Observation(step, loss, 0.5, top_share) for step, loss, top_share in points]
+
+
+def test_one_token_only_is_as_good_as_silence() -> None:
+    assert diagnose(one_token((60, 36.0, 1.0), (120, 33.0, 1.0))) == "plateau"
+    assert diagnose(one_token((60, 36.0, 1.0), (120, 20.0, 0.4))) == "learning"
+    fallen = one_token((60, 36.0, 1.0), (120, 20.0, 0.4), (180, 60.0, 0.99))
+    assert diagnose(fallen) == "collapse"
+    assert describe(fallen) == (
+        "collapse: the model emits hardly more than one token, for 60 steps, though it spoke at "
+        "step 120; the dev loss was 20 then and is 60 now"
+    )
+
+
+def trained(*losses: float) -> list[Observation]:
+    """A model that speaks, after every hundredth step; its dev loss is of no interest."""
+    return [
+        Observation(100 * n, 9.0, 0.9, train_loss=loss) for n, loss in enumerate(losses, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("losses", "state"),
+    [
+        ((50.0,), "learning"),
+        ((50.0, 20.0, 10.0), "learning"),
+        ((50.0, 20.0, 25.0), "learning"),
+        ((50.0, 20.0, 10.0, 21.0), "divergence"),
+        ((50.0, 80.0), "divergence"),
+        ((50.0, 10.0, 0.01, 0.02), "learning"),  # a flicker near the end
+        ((50.0, 20.0, 10.0, 40.0, 12.0), "learning"),  # it came back
+        ((math.nan, math.nan), "learning"),  # not known
+    ],
+)
+def test_a_training_loss_that_rises_for_good(losses: tuple[float, ...], state: str) -> None:
+    assert diagnose(trained(*losses)) == state
+
+
+def test_a_dev_loss_that_rises_is_no_divergence() -> None:
+    history = [Observation(n, 10.0 + 5 * n, 0.9, train_loss=20.0 / (1 + n)) for n in range(9)]
+    assert diagnose(history) == "learning"
+
+
+def test_descriptions_say_since_when() -> None:
+    assert describe([]) == ""
+    assert describe(course(*LEARNT)) == ""
+    assert describe(course(*FIRST_STEPS)) == (
+        "plateau: the model emits only blanks, for 420 steps, which is normal early in training"
+    )
+    flat = silent([400, 70, *[60.0] * 8])
+    assert describe(flat) == (
+        f"collapse: the model emits only blanks, for {flat[-1].step} steps, and its loss made no "
+        f"progress in {STALL_STEPS} of them"
+    )
+    assert describe(trained(50.0, 20.0, 10.0, 21.0)) == (
+        "divergence: the training loss rose to 21 from 10 at step 300"
+    )
+
+
+def test_every_state_but_learning_has_a_remedy() -> None:
+    assert {state for state, remedy in REMEDIES.items() if remedy} == {
+        *("plateau", "collapse", "divergence")
+    }
 
 
 def one_hot(*paths: list[int], vocab_size: int = 4) -> torch.Tensor:

@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 from asrkit.data.manifest import Utterance, read_manifest, write_manifest
 from asrkit.errors import AudioError, ManifestError
 
-# Surrogates are how Python spells file names that are not UTF-8.
-ANY_TEXT = st.text(st.characters(exclude_characters="\0"), max_size=20)
-NAMES = st.text(st.characters(exclude_characters="/\\\0"), min_size=1, max_size=20).filter(
-    lambda name: name not in (".", "..")
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+# These surrogates are how Python spells file names that are not UTF-8.
+NO_UTF_8 = st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF, categories=["Cs"])
+NAMES = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0") | NO_UTF_8,
+    min_size=1,
+    max_size=20,
+).filter(lambda name: name not in (".", ".."))
+IDS = st.text(
+    st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]) | NO_UTF_8, min_size=1, max_size=20
 )
-IDS = st.text(st.characters(exclude_categories=["Cc", "Zl", "Zp"]), min_size=1, max_size=20)
 
 
 @st.composite

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,21 @@ def test_a_run_is_not_begun_twice(begun: RunFolder, settings: Settings) -> None:
 def test_resume(begun: RunFolder, settings: Settings) -> None:
     begun.open(settings, resume=True)
     assert snapshot(begun) == settings
+
+
+def test_what_killed_sessions_left_is_removed_when_training_goes_on(
+    begun: RunFolder, settings: Settings
+) -> None:
+    left = [
+        begun.folder / name
+        for name in (".model.asr.1.partial", "decode/.dev.jsonl.2.partial", "data/.x.3.partial")
+    ]
+    for path in left:
+        path.touch()
+    begun.open(settings, resume=True, trains=False)  # a training may be at work meanwhile
+    assert all(path.exists() for path in left)
+    begun.open(settings, resume=True)
+    assert not any(path.exists() for path in left)
 
 
 def test_changed_settings_are_refused_by_name(begun: RunFolder, recipe_toml: Path) -> None:
@@ -162,3 +179,26 @@ def test_a_run_remembers_what_was_set(tmp_path: Path, recipe_toml: Path) -> None
 def test_a_run_of_another_recipe_is_not_gone_on_with(begun: RunFolder) -> None:
     with pytest.raises(UsageError, match=r"holds a run of tiny, not of timit; .*--run-dir"):
         begun.recorded_settings("timit", [])
+
+
+def test_one_training_at_a_time(begun: RunFolder) -> None:
+    other = RunFolder(begun.folder)
+    with begun.kept_from_others():
+        for _ in range(2):
+            with (
+                pytest.raises(UsageError, match=f"^{begun.folder}: another process trains in it"),
+                other.kept_from_others(),
+            ):
+                pass
+    with other.kept_from_others():
+        pass
+
+
+def test_a_killed_process_keeps_nobody_out(begun: RunFolder) -> None:
+    pid = os.fork()
+    if pid == 0:
+        with begun.kept_from_others():
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with begun.kept_from_others():
+        pass

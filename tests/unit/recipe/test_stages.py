@@ -48,6 +48,12 @@ def test_nothing_goes_before_prepare(
         getattr(made, stage)() if stage != "notes" else made.notes
 
 
+def test_two_trainings_in_a_folder(prepared: RecipeRun) -> None:
+    other = RunFolder(prepared.run.folder)
+    with other.kept_from_others(), pytest.raises(UsageError, match="another process trains in it"):
+        prepared.train()
+
+
 @pytest.mark.parametrize(
     ("stage", "missing", "first"),
     [
@@ -76,6 +82,21 @@ def test_splits_the_corpus_does_not_have(make_recipe, run: RunFolder) -> None:
     nothing = recipe_run(recipe_toml, run, 'decode.splits=["tset"]')
     with pytest.raises(UsageError, match=r"decode.splits = \['tset'\]: the corpus has none"):
         nothing.score()
+
+
+def test_scores_of_timit_stand_side_by_side(make_recipe, run: RunFolder) -> None:
+    overrides = ('score.protocol="timit39"', 'score.unit="phone"', 'decode.splits=["dev"]')
+    made = recipe_run(make_recipe(), run, *overrides)
+    for path, text in ((run.manifest("dev"), "h# pau d h#"), (run.hypotheses("dev"), "d h#")):
+        path.write_text(json.dumps({"utt_id": "fadg0_si1279", "text": text}))
+    report = made.score()["dev"]
+    assert [each.protocol.name for each in report.beside] == [
+        "timit39-optional-sil",
+        "timit39-merged-sil",
+    ]
+    assert "PER by protocol, none of which compares with another:" in report.text()
+    saved = json.loads(run.score("dev").read_text("utf-8"))
+    assert [each["error_rate"] for each in (saved, *saved["beside"])] == [0.5, 0.0, 1 / 3]
 
 
 def test_a_dev_set_that_cannot_be_aligned_is_refused_before_training(

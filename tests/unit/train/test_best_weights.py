@@ -52,7 +52,18 @@ def test_files_live_until_no_checkpoint_names_them(tmp_path: Path) -> None:
     kept = ["epoch-0001.safetensors", "epoch-0002.safetensors", "last.safetensors"]
     assert files(tmp_path) == kept
     best.delete_others()
-    assert files(tmp_path) == kept[1:]
+    assert files(tmp_path) == kept[1:]  # the first was not kept even before the third came
+
+
+def test_what_the_checkpoint_before_names_lives(tmp_path: Path) -> None:
+    best = BestWeights(tmp_path, 1, {})
+    for epoch, error in ((1, 0.5), (2, 0.4)):
+        best.offer(epoch, error, model_of(epoch))
+        best.delete_others()
+    assert files(tmp_path) == ["epoch-0001.safetensors", "epoch-0002.safetensors"]
+    best.offer(3, 0.9, model_of(3))
+    best.delete_others()
+    assert files(tmp_path) == ["epoch-0002.safetensors"]
 
 
 def test_an_epoch_done_again_after_a_kill(tmp_path: Path) -> None:

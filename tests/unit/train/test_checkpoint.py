@@ -14,9 +14,9 @@ from asrkit.errors import CheckpointError
 from asrkit.settings import TrainSettings
 from asrkit.train.checkpoint import (
     Position,
-    load_checkpoint,
     load_weights,
     load_weights_into,
+    read_checkpoint,
     save_checkpoint,
     save_weights,
 )
@@ -72,7 +72,9 @@ def test_going_on_is_as_if_never_stopped(tmp_path: Path, name: str, num_before: 
 
     resumed = new_model()
     resumed_optimizer = make_optimizer(resumed, OPTIMIZERS[name])
-    assert load_checkpoint(tmp_path / "last", resumed, resumed_optimizer) == POSITION
+    checkpoint = read_checkpoint(tmp_path / "last")
+    assert checkpoint.position == POSITION
+    checkpoint.restore(resumed, resumed_optimizer)
     train(resumed, resumed_optimizer, range(num_before, num_before + 5))
     assert_same_weights(resumed, model)
 
@@ -81,7 +83,7 @@ def test_order_of_kept_epochs_survives(tmp_path: Path) -> None:
     model = new_model()
     optimizer = make_optimizer(model, TrainSettings())
     save_checkpoint(tmp_path / "last", model, optimizer, POSITION)
-    position = load_checkpoint(tmp_path / "last", model, optimizer)
+    position = read_checkpoint(tmp_path / "last").position
     assert list(position.dev_errors) == list(POSITION.dev_errors)  # the best comes first
 
 
@@ -97,7 +99,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def refusal(path: Path, model: nn.Module, settings: TrainSettings = TrainSettings()) -> str:  # noqa: B008
     with pytest.raises(CheckpointError) as caught:
-        load_checkpoint(path, model, make_optimizer(model, settings))
+        read_checkpoint(path).restore(model, make_optimizer(model, settings))
     assert str(caught.value).startswith(f"{path}: ")
     return str(caught.value)
 
@@ -118,6 +120,48 @@ def test_damaged(checkpoint: Path) -> None:
     assert "damaged" in refusal(checkpoint, new_model())
 
 
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.9, 0.999])
+def test_end_of_zeros(checkpoint: Path, share: float) -> None:
+    content = checkpoint.read_bytes()
+    kept = int(len(content) * share)
+    checkpoint.write_bytes(content[:kept] + bytes(len(content) - kept))
+    assert "damaged" in refusal(checkpoint, new_model())
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_single_bit(checkpoint: Path, share: float) -> None:
+    content = bytearray(checkpoint.read_bytes())
+    content[int(len(content) * share)] ^= 1
+    checkpoint.write_bytes(content)
+    refusal(checkpoint, new_model())
+
+
+def test_a_position_that_was_changed(checkpoint: Path) -> None:
+    rewrite_metadata(checkpoint, {"position": '{"epoch": 1}'})
+    assert "does not have its fingerprint" in refusal(checkpoint, new_model())
+
+
+def test_checkpoints_of_earlier_versions_have_no_fingerprint(checkpoint: Path) -> None:
+    expected = {name: value.clone() for name, value in read_checkpoint(checkpoint).tensors.items()}
+    rewrite_metadata(checkpoint, {"sha256": None})
+    found = read_checkpoint(checkpoint)
+    assert found.position == POSITION
+    assert found.tensors.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found.tensors[name], value)
+
+
+def test_weights_have_a_fingerprint(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    weights = {"scalar": torch.tensor(1.5), "half": torch.ones(3).bfloat16(), "none": torch.ones(0)}
+    save_weights(path, weights)
+    assert load_weights(path).keys() == weights.keys()
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match="weights: damaged: its content does not have its"):
+        load_weights(path)
+
+
 def test_missing(tmp_path: Path) -> None:
     assert "there is no such checkpoint" in refusal(tmp_path / "last", new_model())
     assert "damaged" in refusal(tmp_path, new_model())  # a folder
@@ -128,18 +172,20 @@ def test_weights_alone_are_no_checkpoint(tmp_path: Path) -> None:
     assert "not a training checkpoint" in refusal(tmp_path / "weights", new_model())
 
 
-def rewrite_metadata(path: Path, metadata: dict[str, str]) -> None:
+def rewrite_metadata(path: Path, metadata: dict[str, str | None]) -> None:
+    """Change or, where the value is None, take away metadata."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
-    header["__metadata__"].update(metadata)
-    changed = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(changed)) + changed + content[8 + length :])
+    changed = {**header["__metadata__"], **metadata}
+    header["__metadata__"] = {key: value for key, value in changed.items() if value is not None}
+    written = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(written)) + written + content[8 + length :])
 
 
 @pytest.mark.parametrize("position", ["{", "[]", '{"epoch": 1, "colour": 2}'])
 def test_position_that_is_none(checkpoint: Path, position: str) -> None:
-    rewrite_metadata(checkpoint, {"position": position})
+    rewrite_metadata(checkpoint, {"position": position, "sha256": None})
     assert "not a training checkpoint" in refusal(checkpoint, new_model())
 
 

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
-from asrkit.errors import DataError, FeasibilityError, TrainingError
+from asrkit.errors import DataError, FeasibilityError, LostProcessError, TrainingError
 from asrkit.nn.cells.cell import Cell
 from asrkit.nn.model import AcousticModel
 from asrkit.train import loop, objective
-from asrkit.train.checkpoint import load_weights
+from asrkit.train.checkpoint import load_weights, read_checkpoint
 from asrkit.train.distributed import World
 from asrkit.train.loop import FINAL_WEIGHTS, DevResult, Trainer
 from asrkit.train.metrics import read_metrics
@@ -100,8 +100,11 @@ def test_a_run_learns_and_leaves_its_files(
     assert mirror.getvalue().encode() == (tmp_path / "run" / "metrics.jsonl").read_bytes()
     assert drawn == [tmp_path / "run"] * 8
     names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
-    best = min(epochs, key=lambda item: item["dev_error"])["epoch"]
-    assert names == [f"epoch-{best:04d}.safetensors", FINAL_WEIGHTS, "last.safetensors"]
+    best, best_before = (
+        min(some, key=lambda item: item["dev_error"])["epoch"] for some in (epochs, epochs[:-1])
+    )
+    kept = sorted({f"epoch-{epoch:04d}.safetensors" for epoch in (best, best_before)})
+    assert names == [*kept, FINAL_WEIGHTS, "last.safetensors", "previous.safetensors"]
 
 
 def test_arithmetic_is_as_before_afterwards(tmp_path: Path, make_trainer: MakeTrainer) -> None:
@@ -241,6 +244,77 @@ def test_an_epoch_begun_by_another_number_of_processes_is_finished_exactly(
     # Two batches a step, as two processes would take them.
     make_trainer(tmp_path / "run", train={**begun, "accumulate_batches": 2}).run()
     assert sorted(seen) == sorted(f"utt{number}" for number in range(10))
+
+
+@pytest.mark.parametrize("damaged", ["last.safetensors", "metrics.jsonl"])
+def test_a_power_cut_costs_the_steps_since_the_checkpoint_before(
+    tmp_path: Path,
+    make_trainer: MakeTrainer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    damaged: str,
+) -> None:
+    make_trainer(tmp_path / "whole", **EVERYTHING).run()
+    folder = tmp_path / "run"
+    assert kill_after(make_trainer(folder, **EVERYTHING), 5, monkeypatch)
+    last, previous = (folder / "checkpoints" / f"{n}.safetensors" for n in ("last", "previous"))
+    assert (read_checkpoint(previous).position.step, read_checkpoint(last).position.step) == (3, 4)
+    path = last if damaged == last.name else folder / damaged
+    known = read_checkpoint(last).position.metrics_bytes
+    os.truncate(path, (path.stat().st_size if path == last else known) - 30)
+    capsys.readouterr()
+    make_trainer(folder, **EVERYTHING).run()
+    told = capsys.readouterr().err.splitlines()[:2]
+    assert told[0].startswith(f"{path}: ")
+    assert told[1] == f"going on from {previous}, step 3"
+    for name in ("metrics.jsonl", f"checkpoints/{FINAL_WEIGHTS}"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+# --- a process that is lost
+
+
+def lose_a_process(call: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have the others be missed when they are talked to for the so-many-th time."""
+    calls: list[str] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        method = getattr(World, name)
+
+        def talk(*arguments: Any) -> Any:
+            calls.append(name)
+            if len(calls) > call:
+                raise LostProcessError("another process has ended")
+            return method(*arguments)
+
+        return talk
+
+    for name in ("sum", "sum_gradients", "any", "broadcast"):
+        monkeypatch.setattr(World, name, counted(name))
+    return calls
+
+
+def test_a_lost_process_leaves_a_checkpoint_of_the_last_step(
+    tmp_path: Path, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = {**EVERYTHING, "train": {**EVERYTHING["train"], "max_epochs": 1}}
+    make_trainer(tmp_path / "whole", **tables).run()
+    for call in range(100):
+        folder = tmp_path / f"run{call}"
+        with monkeypatch.context() as patch:
+            calls = lose_a_process(call, patch)
+            try:
+                make_trainer(folder, **tables).run()
+                break
+            except LostProcessError:
+                pass
+        resumed = make_trainer(folder, **tables)
+        if calls[-1] != "broadcast" or calls[-2] != "broadcast":  # else the epoch was at its end
+            assert resumed.position.step == len(read_metrics(folder, "step"))
+        resumed.run()
+        for name in ("metrics.jsonl", f"checkpoints/{FINAL_WEIGHTS}"):
+            assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), call
+    assert call > 10
 
 
 # --- signals
@@ -459,8 +533,11 @@ def test_the_mean_of_epochs_is_kept_where_it_is_no_worse(
 @pytest.mark.parametrize(
     ("observations", "remark"),
     [
-        ([(50.0, 0.0), (40.0, 0.0)], "; plateau: the model emits only blanks, which is normal"),
-        ([(10.0, 0.9), (50.0, 0.0)], "; collapse: the model emits only blanks and will hardly"),
+        ([(50.0, 0.0), (40.0, 0.0)], "; plateau: the model emits only blanks, for "),
+        (
+            [(10.0, 0.9), (50.0, 0.0)],
+            "; collapse: the model emits only blanks, for ",
+        ),
         ([(50.0, 0.0), (10.0, 0.9)], None),
     ],
 )
@@ -480,8 +557,7 @@ def test_remark_on_a_silent_model(
     make_trainer(tmp_path / "run", evaluate=evaluate).run()
     output = capsys.readouterr()
     assert not output.out
-    line = output.err.splitlines()[-1]
-    assert line.startswith("epoch 2/2: train loss ")
+    (line,) = [each for each in output.err.splitlines() if each.startswith("epoch 2/2: train loss")]
     if remark is None:
         assert line.endswith("x real time")
     else:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from asrkit.train.metrics import MetricsLog, read_metrics
+from asrkit.train.metrics import MetricsLog, holds_metrics, read_metrics
 
 
 def write(folder: Path, keep_bytes: int, *losses: float) -> int:
@@ -47,6 +49,43 @@ def test_a_file_that_was_deleted_is_not_filled_up(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").unlink()
     write(tmp_path, length, 3.0)
     assert [item["loss"] for item in read_metrics(tmp_path, "step")] == [3.0]
+
+
+def test_of_a_file_that_was_shortened_the_whole_lines_stay(tmp_path: Path) -> None:
+    first = write(tmp_path, 0, 1.0)
+    both = write(tmp_path, first, 2.0)
+    os.truncate(tmp_path / "metrics.jsonl", both - 3)
+    write(tmp_path, both, 3.0)
+    assert [item["loss"] for item in read_metrics(tmp_path, "step")] == [1.0, 3.0]
+
+
+def test_of_a_file_that_ends_in_zeros_the_whole_lines_stay(tmp_path: Path) -> None:
+    first = write(tmp_path, 0, 1.0)
+    both = write(tmp_path, first, 2.0)
+    with (tmp_path / "metrics.jsonl").open("r+b") as file:
+        file.seek(both - 9)
+        file.write(bytes(200))
+    write(tmp_path, both, 3.0)
+    assert [item["loss"] for item in read_metrics(tmp_path, "step")] == [1.0, 3.0]
+
+
+def test_whether_the_events_of_a_checkpoint_are_there(tmp_path: Path) -> None:
+    assert holds_metrics(tmp_path, 0)
+    assert not holds_metrics(tmp_path, 10)
+    length = write(tmp_path, 0, 1.0, 2.0)
+    assert holds_metrics(tmp_path, length)
+    assert not holds_metrics(tmp_path, length + 1)
+    assert not holds_metrics(tmp_path, length - 1)
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match=r"No space left on device; .* --resume") as caught:
+        write(tmp_path, 0, 1.0)
+    assert caught.value.filename == str(tmp_path / "metrics.jsonl")
 
 
 def test_a_half_written_line_is_left_out(tmp_path: Path) -> None:

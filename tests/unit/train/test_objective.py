@@ -16,14 +16,14 @@ from asrkit.ctc.loss import ctc_nll
 from asrkit.data.dataset import Batch
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
-from asrkit.errors import FeasibilityError, TrainingError
+from asrkit.errors import DivergenceError, FeasibilityError
 from asrkit.nn.model import AcousticModel
 from asrkit.settings import Settings
 from asrkit.train import loop, transducer_loss
 from asrkit.train.checkpoint import load_weights
 from asrkit.train.loop import FINAL_WEIGHTS, DevResult, Trainer
 from asrkit.train.metrics import read_metrics
-from asrkit.train.objective import check_finite, make_objective
+from asrkit.train.objective import check_finite, hardest_of, make_objective
 from asrkit.train.preflight import check_utterances
 
 MakeTrainer = Callable[..., Trainer]
@@ -167,9 +167,22 @@ def test_only_ctc_tells_what_it_emits(
 
 def test_a_loss_that_is_not_finite_names_its_utterances() -> None:
     nll = torch.tensor([1.0, torch.inf, torch.nan])
-    with pytest.raises(TrainingError, match=r"^step 7: .* not finite for b \(loss inf\), c \(loss"):
+    message = r"^step 7: .* not finite for b \(loss inf\), c \(loss"
+    with pytest.raises(DivergenceError, match=message) as caught:
         check_finite(nll, ("a", "b", "c"), step=7)
+    assert (caught.value.step, caught.value.utt_ids) == (7, ("b", "c"))
     check_finite(nll[:1], ("a",), step=7)
+
+
+def test_the_hardest_utterance_is_that_with_the_largest_loss_a_label() -> None:
+    batch = batch_of([[1, 2, 2, 3], [3], []])
+    assert hardest_of(torch.tensor([40.0, 12.0, 3.0]), batch) == (12.0, "utt1")
+    assert hardest_of(torch.tensor([4.0, 2.0, 3.0]), batch) == (3.0, "utt2")
+
+
+def test_frames_that_are_needed(make_model: Callable[[str], AcousticModel]) -> None:
+    needed = [make_objective(make_model(kind)).frames_needed([1, 2, 2, 3]) for kind in KINDS]
+    assert needed == [5, 1, 0]
 
 
 # --- what each kind asks of an utterance
@@ -209,7 +222,8 @@ def test_a_run_learns(tmp_path: Path, make_trainer: MakeTrainer, kind: str) -> N
     epochs = read_metrics(tmp_path / "run", "epoch")
     assert epochs[-1]["train_loss"] < 0.75 * epochs[0]["train_loss"]
     step = read_metrics(tmp_path / "run", "step")[0]
-    assert step.keys() == {"event", "step", "epoch", "loss", "learning_rate", "grad_norm"}
+    figures = {"event", "step", "epoch", "loss", "learning_rate", "grad_norm"}
+    assert step.keys() == figures | {"hardest", "hardest_loss"}
 
 
 @pytest.mark.parametrize("kind", ["transducer", "next_label"])
