@@ -47,8 +47,8 @@ def unpack(archive: Path, into: Path, folder: str, show: Callable[[str, float], 
     Raises
     ------
     DataError
-        If the archive is damaged, lacks the folder, or holds anything but files and folders below
-        its own root: absolute paths, `..`, links, devices.
+        If the archive is damaged, lacks the folder, holds anything but files and folders below its
+        own root (absolute paths, `..`, links, devices), or unpacks to a hundred times its size.
     """
     staging = into / f".{archive.name}.unpacking"
     shutil.rmtree(staging, ignore_errors=True)  # of an interrupted call

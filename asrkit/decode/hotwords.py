@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,9 +122,8 @@ class HotwordAutomaton:
                     f"expected at most {_MAX_WAYS}; favour fewer words at once"
                 )
             for several in product(*spellings):
-                path: Letters = (BOUNDARY,)
-                for letters in several:
-                    path = (*path, *letters, BOUNDARY)
+                ended = ((*letters, BOUNDARY) for letters in several)
+                path: Letters = (BOUNDARY, *chain.from_iterable(ended))
                 weights[path] = max(hotword.weight, weights.get(path, 0.0))
         used = sorted({letter for path in weights for letter in path if letter != BOUNDARY})
         column = np.zeros(num_letters + 1, np.int32)

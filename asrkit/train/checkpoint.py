@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -84,6 +85,17 @@ class Checkpoint:
                     f"{self.path}: optimiser state for {name}, which the model lacks"
                 )
             state.setdefault(index_of[name], {})[slot] = value
+        all_slots = {slot for slots in state.values() for slot in slots}
+        for name, index in index_of.items():
+            slots, shape = state.get(index, {}), parameters[name].shape
+            if slots and (
+                slots.keys() != all_slots
+                or any(value.shape not in ((), shape) for value in slots.values())
+            ):
+                raise CheckpointError(
+                    f"{self.path}: the optimiser's state of {name} is incomplete or of another "
+                    "shape"
+                )
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
 
@@ -120,9 +132,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     tensors, metadata = _read(path)
     try:
-        position = Position(**json.loads(metadata["position"]))
+        fields = vars(Position(**json.loads(metadata["position"])))
+        position = TypeAdapter(Position).validate_python(fields)
         return Checkpoint(path, tensors, position, metadata["optimizer"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a training checkpoint: {error}") from error
 
 

@@ -130,10 +130,11 @@ def _lexicons() -> list[Parts]:
 
 def _read_lexicon(folder: Path) -> None:
     (path,) = folder.iterdir()
-    settings = DecodeSettings(method="beam", lexicon=str(path), hotwords=("ab", "ab b:3"))
     tokens = _TOKENS[path.name]
     words = Lexicon.read(path, tokens).words[:3]
-    make_fusion(settings.model_copy(update={"hotwords": words}), tokens)
+    hotwords = (*(f"{word}:3" for word in words), f"{' '.join(words)}:5")
+    settings = DecodeSettings(method="beam", lexicon=str(path), hotwords=hotwords)
+    make_fusion(settings, tokens)
     _forget_fusions()
 
 

@@ -76,7 +76,7 @@ def try_inputs(
     Parameters
     ----------
     until
-        Time, as `time.monotonic`, after which no input is begun.
+        Time, as `time.monotonic`, when all ends; what is under way then is not counted.
     on_done
         Called for each input.
     """

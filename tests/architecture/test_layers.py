@@ -70,7 +70,10 @@ WITHOUT_TORCH = {
 }
 TORCH = {"torch", "torchaudio", "safetensors.torch"}
 
-UNPICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+UNPICKLES = {
+    *("pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"),
+    *("jsonpickle", "yaml", "ruamel", "torch.hub", "torch.jit", "torch.package"),
+}
 RUNS_STRINGS = {"eval", "exec", "__import__"}
 SAYS_NOTHING = {"utils", "util", "helpers", "helper", "misc", "common"}
 MAX_LINES = 400
@@ -197,6 +200,8 @@ def code_that_data_could_run(module: Module) -> list[str]:
                 problems.append(module.problem(node.lineno, f"{name} runs code in a string"))
             case ast.Attribute(ast.Name("torch"), "load" | "save" as name):
                 problems.append(module.problem(node.lineno, f"torch.{name} is pickle"))
+            case ast.Attribute(ast.Name("torch"), "hub" | "jit" | "package" as name):
+                problems.append(module.problem(node.lineno, f"torch.{name} can run code"))
             case ast.keyword("allow_pickle", value):
                 problems.append(module.problem(value.lineno, "allow_pickle"))
     return problems
@@ -316,6 +321,10 @@ def test_torch_is_not_found_where_it_may_be(name: str, source: str) -> None:
         "import pickle",
         "def f():\n    from pickle import loads",
         "import joblib.memory",
+        "import yaml",
+        "from ruamel.yaml import YAML",
+        "from torch import hub",
+        "import torch\nm = torch.jit.load(path)",
         "import torch\nw = torch.load(path)",
         "from torch import load",
         "import numpy as np\nnp.load(path, allow_pickle=True)",

@@ -30,11 +30,13 @@ from asrkit.decode.fusion import make_fusion
 from asrkit.decode.lexicon import Lexicon, Spelling, Trie
 from asrkit.errors import (
     AudioError,
+    CheckpointError,
     ConfigError,
     DataError,
     LanguageModelError,
     ManifestError,
     ModelFileError,
+    ScoreError,
     TokenError,
     TrainingError,
     UsageError,
@@ -46,7 +48,9 @@ from asrkit.model_file import Recognizer, load_recognizer, save_recognizer
 from asrkit.nn.stored_weights import from_stored
 from asrkit.recipe.plan import Plan
 from asrkit.recipe.prepare import PreparationNotes
+from asrkit.score.reading import read_transcripts
 from asrkit.settings import DecodeSettings
+from asrkit.train.checkpoint import Position, read_checkpoint, save_checkpoint
 from asrkit.train.metrics import read_metrics
 from asrkit.transcribe.output_folder import RECORD_NAME, OutputFolder
 
@@ -206,6 +210,28 @@ def test_a_kaldi_folder_with_names_that_no_file_has(tmp_path: Path) -> None:
         read_kaldi_dir(tmp_path)
 
 
+# --- transcripts
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("per_utt", f"u_1 ref a\nu_1 hyp a\nu_1 op C\nu_1 #csid {'1' * 5000} 0 0 0\n", ":4: "),
+        ("x.jsonl", '{"utt_id": "a", "text": ' + "[" * DEEP, ":1: not valid JSON"),
+        (
+            "x.jsonl",
+            '{"audio_filepath": "a.wav", "text": "", "offset": 1' + "0" * 400 + "}",
+            ":1: offset",
+        ),
+    ],
+)
+def test_transcripts(tmp_path: Path, name: str, content: str, expected: str) -> None:
+    path = written(tmp_path / name, content)
+    with pytest.raises(ScoreError) as caught:
+        read_transcripts(path)
+    assert str(caught.value).startswith(f"{path}{expected}")
+
+
 # --- what runs write down
 
 
@@ -215,6 +241,35 @@ def test_records_of_a_run(tmp_path: Path, content: bytes) -> None:
     for load in (PreparationNotes.load, Plan.load):
         with pytest.raises(DataError, match=r"x\.json: damaged: .*; delete it"):
             load(path)
+
+
+def a_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    model(torch.ones(2, 3)).sum().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (b'epoch\\": 0', b'epoch\\":[]', "not a training checkpoint: "),
+        (b"weight.exp_avg_sq", b"weight.exp_avg_sp", "state of weight is incomplete or of another"),
+    ],
+)
+def test_a_checkpoint_of_an_earlier_version(
+    tmp_path: Path, old: bytes, new: bytes, expected: str
+) -> None:
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    a_step(model, optimizer)
+    path = tmp_path / "last.safetensors"
+    save_checkpoint(path, model, optimizer, Position())
+    rewritten(path, lambda header: header["__metadata__"].pop("sha256"))
+    read_checkpoint(path).restore(model, optimizer)
+    assert old in path.read_bytes()
+    written(path, path.read_bytes().replace(old, new))
+    with pytest.raises(CheckpointError, match=expected) as caught:
+        read_checkpoint(path).restore(model, optimizer)
+    assert str(caught.value).startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("rest", [b"", b"\xff}", b' "loss": ' + b"[" * DEEP])
@@ -309,6 +364,17 @@ def test_a_hotword_of_words_with_many_spellings(tmp_path: Path) -> None:
     settings = DecodeSettings(method="beam", lexicon=str(lexicon), hotwords=(phrase,))
     with pytest.raises(UsageError, match=f"can be spelled in {2**40} ways; expected at most 1000"):
         make_fusion(settings, tokens)
+
+
+@pytest.mark.timeout(60)
+def test_a_hotword_of_very_many_words() -> None:
+    # Each word once took as long as all before it together.
+    phrase = " ".join(["ab"] * 100_000)
+    fusion = make_fusion(
+        DecodeSettings(method="beam", hotwords=(phrase,)), TokenTable.from_texts(["a b"], "char")
+    )
+    assert fusion is not None
+    assert fusion.arrays.hot_credit.max() == 5.0
 
 
 @pytest.mark.parametrize("content", [b"a\n", b"\xff", b"<blank>\na\na\n"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -9,6 +10,7 @@ from asrkit.errors import ScoreError
 from asrkit.score.formats.alignment_rows import entry_of_rows
 from asrkit.score.formats.lines import Entry, Line
 
+_COUNT = re.compile(r"\d{1,9}")
 _ROWS = ["ref", "hyp", "op", "#csid"]
 
 
@@ -57,7 +59,7 @@ def parse_per_utt(lines: Iterable[Line]) -> Iterator[Entry]:
                 f"{', '.join(_ROWS)}, each once, as wer_per_utt_details.pl writes them"
             )
         ref, hyp, ops, counts = (row[1:] for row in cells)
-        if len(counts) != 4 or not all(map(str.isdecimal, counts)):
+        if len(counts) != 4 or not all(map(_COUNT.fullmatch, counts)):
             raise ScoreError(
                 f"{block[3].where}: {' '.join(counts)!r}; expected the numbers of right words, "
                 "substitutions, insertions and deletions"

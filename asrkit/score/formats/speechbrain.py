@@ -12,7 +12,8 @@ from asrkit.score.formats.lines import Entry, Line
 _RULE = "=" * 80
 _SEPARATOR = " ; "
 _HEADER = re.compile(
-    r"(?P<utt_id>\S.*), %WER \S+ \[ \d+ / \d+, (?P<I>\d+) ins, (?P<D>\d+) del, (?P<S>\d+) sub \]"
+    r"(?P<utt_id>\S.*), %WER \S+ \[ \d+ / \d+, (?P<I>\d{1,9}) ins, (?P<D>\d{1,9}) del, "
+    r"(?P<S>\d{1,9}) sub \]"
 )
 
 

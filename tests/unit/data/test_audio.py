@@ -166,7 +166,7 @@ def test_long_files_are_read_in_blocks(tmp_path, write_audio, monkeypatch) -> No
     path = tmp_path / "speech.flac"
     write_audio(path, channels=2, container="FLAC")
     whole = read_audio(path, 16000).samples
-    monkeypatch.setattr("asrkit.data.audio._BLOCK_FRAMES", 999)
+    monkeypatch.setattr("asrkit.data.audio._BLOCK_SAMPLES", 999)
     np.testing.assert_array_equal(read_audio(path, 16000).samples, whole)
 
 
