@@ -114,7 +114,7 @@ def _without(refused: Collection[Utterance], corpus: Corpus) -> Corpus:
 
 def _tokens(corpus: Corpus, settings: Settings, run: RunFolder | None) -> TokenTable:
     if run is not None and run.tokens.exists():
-        return TokenTable.from_text(run.tokens.read_text("utf-8"), settings.data.unit)
+        return TokenTable.read(run.tokens, settings.data.unit)
     return make_tokens(corpus, settings.data)
 
 
