@@ -30,7 +30,13 @@ SMALL = (
 PHASES = {"CTC-3l-500h-tanh": ["noiseless"], "CTC-1l-250h": ["noiseless", "noise"]}
 ROWS = ",".join(PHASES)
 # What a session writes about itself, and files whose entries stand in any order.
-NOT_COMPARED = ("environment.json", "last.safetensors", "tfevents", "table.png")
+NOT_COMPARED = (
+    "environment.json",
+    "last.safetensors",
+    "previous.safetensors",
+    "tfevents",
+    "table.png",
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
-# What a session writes about itself, and a file whose entries stand in any order.
-NOT_COMPARED = ("environment.json", "tensorboard", "checkpoints/last.safetensors")
+# What a session writes about itself, and files whose entries stand in any order.
+NOT_COMPARED = (
+    "environment.json",
+    "tensorboard",
+    "checkpoints/last.safetensors",
+    "checkpoints/previous.safetensors",
+)
 
 
 @dataclass(frozen=True)
