@@ -24,6 +24,8 @@ from asrkit.errors import UsageError
 
 _MAX_WAYS = 1000
 """To spell a phrase: their number grows exponentially with the words that have several."""
+_MAX_LETTERS = 100_000
+"""Of all phrases as they are spelled: each takes some 500 bytes while the automaton is built."""
 BOUNDARY = -1
 """Stands among the letters for the end of a word and the beginning of the next."""
 
@@ -103,7 +105,7 @@ class HotwordAutomaton:
         Raises
         ------
         UsageError
-            If a word has no spelling, or a phrase too many.
+            If a word has no spelling, a phrase too many, or all of them too many letters.
         """
         weights: dict[Letters, float] = {}
         for hotword in hotwords:
@@ -122,9 +124,14 @@ class HotwordAutomaton:
                     f"expected at most {_MAX_WAYS}; favour fewer words at once"
                 )
             for several in product(*spellings):
-                ended = ((*letters, BOUNDARY) for letters in several)
+                ended = ((*each, BOUNDARY) for each in several)
                 path: Letters = (BOUNDARY, *chain.from_iterable(ended))
                 weights[path] = max(hotword.weight, weights.get(path, 0.0))
+        if (letters := sum(map(len, weights))) > _MAX_LETTERS:
+            raise UsageError(
+                f"hotwords: {letters} letters and boundaries together; expected at most "
+                f"{_MAX_LETTERS}; favour fewer or shorter phrases"
+            )
         used = sorted({letter for path in weights for letter in path if letter != BOUNDARY})
         column = np.zeros(num_letters + 1, np.int32)
         column[used] = np.arange(1, len(used) + 1)

@@ -55,7 +55,8 @@ def mutate(content: bytes, others: Sequence[bytes], rng: Random) -> bytes:
             is_text = b"\0" not in content[:4096]
             mutators = _OF_TEXT if rng.random() < (0.75 if is_text else 0.2) else _OF_BYTES
             content = rng.choice(mutators)(content, rng)
-    return content[:MAX_BYTES]
+        content = content[:MAX_BYTES]
+    return content
 
 
 # --- bytes

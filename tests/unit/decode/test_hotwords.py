@@ -73,3 +73,9 @@ def test_a_word_that_cannot_be_spelled_is_refused() -> None:
         HotwordAutomaton.build(
             [Hotword("hi xy", 1.0)], lambda word: [(0,)] if word == "hi" else [], num_letters=1
         )
+
+
+def test_too_many_letters_are_refused() -> None:
+    phrases = [Hotword("a " * count, 1.0) for count in range(30_000, 30_002)]
+    with pytest.raises(UsageError, match=r"hotwords: 120004 letters .* expected at most 100000"):
+        HotwordAutomaton.build(phrases, lambda _: [(0,)], num_letters=1)
