@@ -15,11 +15,10 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 
-from asrkit.errors import DataError
 from asrkit.files import write_atomically
 from asrkit.nn.model import AcousticModel
+from asrkit.recipe.record import load_record
 from asrkit.settings import Settings
 from asrkit.train.checkpoint import Position
 from asrkit.train.dev_result import DevResult, Evaluate
@@ -89,12 +88,7 @@ class Plan:
         DataError
             If the file is damaged.
         """
-        try:
-            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
-        except ValidationError as error:
-            raise DataError(
-                f"{path}: damaged: {error.errors()[0]['msg']}; delete it, or plan anew"
-            ) from error
+        return load_record(path, cls, "delete it, or plan anew")
 
     def text(self) -> str:
         """Say what is predicted, as a table."""

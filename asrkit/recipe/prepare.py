@@ -8,8 +8,6 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from asrkit.data.audio import MAX_OVERSHOOT_S, audio_duration_s
 from asrkit.data.audio_cache import AudioCache
 from asrkit.data.corpus import Corpus
@@ -22,6 +20,7 @@ from asrkit.files import write_atomically
 from asrkit.inference import load_by_length
 from asrkit.progress import CountProgress
 from asrkit.recipe.expected import find_expected, load_expected
+from asrkit.recipe.record import load_record
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.score.protocol import load_protocol
 from asrkit.settings import DataSettings, Settings
@@ -56,12 +55,7 @@ class PreparationNotes:
         DataError
             If the file is damaged.
         """
-        try:
-            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
-        except ValidationError as error:
-            raise DataError(
-                f"{path}: damaged: {error.errors()[0]['msg']}; delete it to prepare the data anew"
-            ) from error
+        return load_record(path, cls, "delete it to prepare the data anew")
 
 
 def prepare(recipe_toml: Path, settings: Settings, run: RunFolder) -> None:
