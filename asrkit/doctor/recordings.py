@@ -45,31 +45,30 @@ def examine_recordings(
         for utterance in whole
         if utterance in sounds
     ]
-    judgements = [_silence(heard), _steadiness(heard), _clipping(heard), _offset(heard)]
-    yield from (finding for finding in judgements if finding is not None)
+    for judge in (_silence, _steadiness, _clipping, _offset):
+        yield from judge(heard)
     yield from _bandwidth(heard, sample_rate_hz)
     yield from _rates(heard, sample_rate_hz)
 
 
-def _silence(heard: Heard) -> Finding | None:
+def _silence(heard: Heard) -> Iterator[Finding]:
     cases = _cases(
         heard,
         lambda sound: sound.loud_db < SILENT_DB,
         lambda u, sound: f"never above {sound.loud_db:.0f} dB of full scale: {excerpt(u.text)}",
     )
-    if not cases:
-        return None
-    return Finding(
-        "warning",
-        "silent-audio",
-        f"nothing but silence: {utterances(len(cases))}",
-        f"a level above {SILENT_DB:.0f} dB of full scale somewhere",
-        "record them again, correct offset and duration, or leave them out",
-        cases,
-    )
+    if cases:
+        yield Finding(
+            "warning",
+            "silent-audio",
+            f"nothing but silence: {utterances(len(cases))}",
+            f"a level above {SILENT_DB:.0f} dB of full scale somewhere",
+            "record them again, correct offset and duration, or leave them out",
+            cases,
+        )
 
 
-def _steadiness(heard: Heard) -> Finding | None:
+def _steadiness(heard: Heard) -> Iterator[Finding]:
     cases = _cases(
         heard,
         lambda sound: sound.loud_db >= SILENT_DB and sound.loud_db - sound.quiet_db < STEADY_DB,
@@ -77,53 +76,50 @@ def _steadiness(heard: Heard) -> Finding | None:
             f"between {sound.quiet_db:.0f} and {sound.loud_db:.0f} dB throughout: {excerpt(u.text)}"
         ),
     )
-    if not cases:
-        return None
-    return Finding(
-        "warning",
-        "steady-audio",
-        f"the same level throughout, as noise or a tone has: {utterances(len(cases))}",
-        "speech, whose level rises and falls by 20 dB",
-        "listen to them; leave them out if nobody speaks",
-        cases,
-    )
+    if cases:
+        yield Finding(
+            "warning",
+            "steady-audio",
+            f"the same level throughout, as noise or a tone has: {utterances(len(cases))}",
+            "speech, whose level rises and falls by 20 dB",
+            "listen to them; leave them out if nobody speaks",
+            cases,
+        )
 
 
-def _clipping(heard: Heard) -> Finding | None:
+def _clipping(heard: Heard) -> Iterator[Finding]:
     cases = _cases(
         heard,
         lambda sound: sound.clipped_share > CLIPPED_SHARE,
         lambda _, sound: f"{100 * sound.clipped_share:.2g} % of the samples are cut off",
     )
-    if not cases:
-        return None
-    return Finding(
-        "warning",
-        "clipped-audio",
-        f"clipped, as by a recorder set too loud: {utterances(len(cases))}",
-        f"at most {100 * CLIPPED_SHARE:g} % of the samples in flat tops",
-        "find the originals, or record at a lower level",
-        cases,
-    )
+    if cases:
+        yield Finding(
+            "warning",
+            "clipped-audio",
+            f"clipped, as by a recorder set too loud: {utterances(len(cases))}",
+            f"at most {100 * CLIPPED_SHARE:g} % of the samples in flat tops",
+            "find the originals, or record at a lower level",
+            cases,
+        )
 
 
-def _offset(heard: Heard) -> Finding | None:
+def _offset(heard: Heard) -> Iterator[Finding]:
     cases = _cases(
         heard,
         lambda sound: abs(sound.offset) > OFFSET,
         lambda _, sound: f"the samples' mean is {sound.offset:+.3g} of full scale",
     )
-    if not cases:
-        return None
-    return Finding(
-        "note",
-        "dc-offset",
-        f"samples that are not centred on zero: {utterances(len(cases))}; features do without the "
-        "mean of each frame, but what recorded them may be faulty",
-        f"a mean within {OFFSET:g} of full scale",
-        "nothing, if they sound well",
-        cases,
-    )
+    if cases:
+        yield Finding(
+            "note",
+            "dc-offset",
+            f"samples that are not centred on zero: {utterances(len(cases))}; features do without "
+            "the mean of each frame, but what recorded them may be faulty",
+            f"a mean within {OFFSET:g} of full scale",
+            "nothing, if they sound well",
+            cases,
+        )
 
 
 def _bandwidth(heard: Heard, sample_rate_hz: int) -> Iterator[Finding]:
