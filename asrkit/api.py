@@ -113,7 +113,8 @@ def load_model(
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise UsageError(f"load_model: {where}: {problem['msg']}") from error
-    make_fusion(settings, recognizer.tokens)  # an error in what was named is found at once
+    # An error in what was named is found at once.
+    make_fusion(settings, recognizer.table(settings))
     return SpeechModel(recognizer, settings)
 
 

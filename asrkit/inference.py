@@ -30,6 +30,7 @@ def recognize(
 ) -> list[Hypothesis]:
     """Recognise the utterances of a batch, in its order, where the model is.
 
+    `tokens` is the table of what the settings let the search read: of phones, if these are read.
     Each hypothesis has `nbest - 1` alternatives, if there are so many.
     """
     if isinstance(model.network, NextLabelNetwork):
@@ -41,7 +42,9 @@ def recognize(
     batch = batch.to(device)
     model.eval()
     with torch.inference_mode(), flushed_denormals():
-        outputs, out_lens = model(batch.waves, batch.wave_lens, batch.speakers)
+        outputs, out_lens = model(
+            batch.waves, batch.wave_lens, batch.speakers, settings.reads_phones
+        )
         return search(model, outputs, out_lens, tokens, settings, nbest)
 
 

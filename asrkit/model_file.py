@@ -20,22 +20,24 @@ from torch import Tensor
 
 from asrkit.config import settings_from_toml, settings_to_toml
 from asrkit.data.tokens import TokenTable
-from asrkit.errors import AsrkitError, ModelFileError
+from asrkit.errors import AsrkitError, ModelFileError, UsageError
 from asrkit.files import write_atomically
 from asrkit.nn.model import AcousticModel
 from asrkit.nn.stored_weights import Storage, from_stored, to_stored
-from asrkit.settings import Settings
+from asrkit.settings import DecodeSettings, Settings
 
 FORMAT_VERSION = 1
 _HEADER, _SETTINGS, _TOKENS = "asrkit.json", "settings.toml", "tokens.txt"
-_WEIGHTS, _CARD = "weights.safetensors", "README.md"
+_WEIGHTS, _CARD, _PHONES = "weights.safetensors", "README.md", "phones.txt"
 _MAX_BYTES = {
     _HEADER: 16 << 20,
     _SETTINGS: 1 << 20,
     _TOKENS: 16 << 20,
     _WEIGHTS: 4 << 30,
     _CARD: 1 << 20,
+    _PHONES: 1 << 20,
 }
+_REQUIRED = _MAX_BYTES.keys() - {_PHONES}
 _MAX_FRAME_SAMPLES, _MAX_MEL_BINS = 1 << 15, 1 << 10
 """Of features: the tables that follow from these are in no file, and need memory."""
 _MAX_RATE_HZ, _MIN_SHIFT_MS = 192_000, 1.0
@@ -64,6 +66,25 @@ class Recognizer:
     defaults for decoding."""
     card: str
     """The model card, Markdown."""
+    phones: TokenTable | None = None
+    """What its second output layer emits, if it has one."""
+
+    def table(self, decode: DecodeSettings) -> TokenTable:
+        """Give the table of what a search reads.
+
+        Raises
+        ------
+        UsageError
+            If that is phones, and the model has none.
+        """
+        if not decode.reads_phones:
+            return self.tokens
+        if self.phones is None:
+            raise UsageError(
+                'decode.reads = "phones", but the model was trained without model.phone_layer; '
+                "leave it out, or name another model"
+            )
+        return self.phones
 
     @property
     def num_weights(self) -> int:
@@ -77,7 +98,8 @@ def save_recognizer(path: Path, recognizer: Recognizer, storage: Storage = "floa
     `storage` says how its weights are rounded to save space; `load_recognizer` gives float32.
     """
     settings = recognizer.settings
-    unplaced = settings.data.model_copy(update={"root": "", "train": "", "dev": "", "test": ""})
+    places = ("root", "train", "dev", "test", "lexicon")
+    unplaced = settings.data.model_copy(update=dict.fromkeys(places, ""))
     header = {
         "format": "asrkit model",
         "version": FORMAT_VERSION,
@@ -88,8 +110,11 @@ def save_recognizer(path: Path, recognizer: Recognizer, storage: Storage = "floa
         _CARD: recognizer.card.encode(),
         _SETTINGS: settings_to_toml(settings.model_copy(update={"data": unplaced})).encode(),
         _TOKENS: recognizer.tokens.to_text().encode(),
+        _PHONES: recognizer.phones.to_text().encode() if recognizer.phones else b"",
         _WEIGHTS: save(to_stored(recognizer.model, storage)),
     }
+    if not recognizer.phones:
+        del members[_PHONES]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
@@ -121,16 +146,20 @@ def load_recognizer(path: Path) -> Recognizer:
     try:
         settings = settings_from_toml(members[_SETTINGS].decode(), f"{path}: {_SETTINGS}")
         tokens = TokenTable.from_text(members[_TOKENS].decode(), settings.data.unit)
+        phones = None
+        if settings.model.phone_layer:
+            phones = TokenTable.from_text(members[_PHONES].decode(), "phone")
         weights = from_stored(load(members[_WEIGHTS]))
         _check_sizes(settings, weights)
         # Shapes are compared before there is memory for what the settings declare.
-        model = AcousticModel(settings, len(tokens), speakers, device="meta")
+        num_phones = len(phones or ())
+        model = AcousticModel(settings, len(tokens), speakers, "meta", num_phones)
         model.load_state_dict(weights, assign=True)
         card = members[_CARD].decode()
     except _DAMAGE as error:
         raise ModelFileError(f"{path}: damaged: {error}") from error
     model.eval()
-    return Recognizer(model, tokens, settings, card)
+    return Recognizer(model, tokens, settings, card, phones)
 
 
 def _check_sizes(settings: Settings, weights: Mapping[str, Tensor]) -> None:
@@ -165,10 +194,10 @@ def _read_members(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(archive.namelist())
-            if names != sorted(_MAX_BYTES):
+            if not _REQUIRED <= {*names} <= _MAX_BYTES.keys() or len(set(names)) < len(names):
                 raise ModelFileError(
                     f"{path}: not an asrkit model: it holds {', '.join(names) or 'nothing'}; "
-                    f"expected {', '.join(sorted(_MAX_BYTES))}"
+                    f"expected {', '.join(sorted(_REQUIRED))}"
                 )
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise ModelFileError(

@@ -46,6 +46,9 @@ class DataSettings(Table):
     that byte-pair encoding finds in the training transcripts."""
     vocabulary_size: PositiveInt = 500
     """Pieces of words, the blank included; `unit = "bpe"` only."""
+    lexicon: str = ""
+    """Pronunciations, a word and its phones a line, for `model.phone_layer`. An utterance with a
+    word that it lacks teaches tokens only. A relative path is taken from the recipe's folder."""
     sample_rate_hz: PositiveInt = 16000
     max_batch_s: PositiveFloat = 120.0
     """A batch holds at most this many seconds of audio, padding included."""
@@ -162,6 +165,10 @@ class ModelSettings(Table):
     """Input frames for one output frame; 1, 2 or 4 for `frontend = "conv"`."""
     conv_channels: PositiveInt = 32
     """Maps of `frontend = "conv"` and `"conv_lstm"`."""
+    phone_layer: Count = 0
+    """Recurrent layer, counted from 1, of which a second output layer reads phones; 0 is none.
+    Layers above it are for the tokens alone (hierarchical CTC: Fernández, Graves & Schmidhuber
+    2007)."""
     prediction_size: PositiveInt = 250
     """Memory cells of the prediction network, `kind = "transducer"` and `"next_label"` only."""
     joint_size: PositiveInt = 250
@@ -208,6 +215,8 @@ class TrainSettings(Table):
     from 1, and trains them too (Lee & Watanabe 2021); nothing of it is left in recognition."""
     intermediate_weight: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Share of the mean of these losses in what is minimised; the last layer's has the rest."""
+    phone_weight: Share = 0.5
+    """Share of the phones' loss in what is minimised, `model.phone_layer` only."""
     accumulate_batches: PositiveInt = 1
     early_stopping_epochs: Count = 0
     """Stop after this many epochs without a better dev error; 0 never stops early."""
@@ -225,6 +234,9 @@ class DecodeSettings(Table):
     """`[decode]`: from log-probabilities to text."""
 
     method: Literal["greedy", "beam"] = "greedy"
+    reads: Literal["tokens", "phones"] = "tokens"
+    """What the beam search reads off a network with `model.phone_layer`; phones need a lexicon. The
+    greedy search always reads tokens."""
     beam_size: PositiveInt = 16
     token_min_log_prob: Annotated[float, Field(lt=0)] = -12.0
     """The beam search extends a prefix only by tokens at least this likely in a frame."""
@@ -253,6 +265,11 @@ class DecodeSettings(Table):
     """Divides the log-odds of a word's probability; `asrkit tune` fits it to a dev set."""
     splits: tuple[str, ...] = ("dev", "test")
 
+    @property
+    def reads_phones(self) -> bool:
+        """Whether the search is one that reads phones."""
+        return self.method == "beam" and self.reads == "phones"
+
 
 class ScoreSettings(Table):
     """`[score]`: how the recipe's hypotheses are scored."""
@@ -277,8 +294,14 @@ class Settings(Table):
     """Makes the recipe one of the laboratory: it has no other table but `[recipe]`."""
 
     @model_validator(mode="after")
-    def _check_intermediate_layers(self) -> Settings:
+    def _check_layers(self) -> Settings:
         layers = self.train.intermediate_layers
+        phone_layer = self.model.phone_layer
+        if phone_layer and (self.model.kind != "ctc" or phone_layer > self.model.num_layers):
+            raise ValueError(
+                f'model.phone_layer = {phone_layer} needs model.kind = "ctc" and as many layers, '
+                f'not "{self.model.kind}" with {self.model.num_layers}'
+            )
         if layers and self.model.kind != "ctc":
             raise ValueError(
                 f"train.intermediate_layers = {list(layers)} needs model.kind = "

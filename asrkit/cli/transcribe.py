@@ -176,7 +176,8 @@ def transcribe_command(
             "hotwords": _read_hotwords(hotwords, hotword),
         }
         settings = _decode_settings(recognizer.settings.decode, changes, nbest)
-        make_fusion(settings, recognizer.tokens)  # an error in what was named is found at once
+        # An error in what was named is found at once.
+        make_fusion(settings, recognizer.table(settings))
         todo = sources
         give = partial(_print, is_one_of_many=len(sources) > 1, writers=writers)
         if out is not None:

@@ -9,7 +9,13 @@ from torch import Tensor
 from asrkit.data.tokens import TokenTable
 
 
-def ctc_nll(log_probs: Tensor, out_lens: Tensor, labels: Tensor, label_lens: Tensor) -> Tensor:
+def ctc_nll(
+    log_probs: Tensor,
+    out_lens: Tensor,
+    labels: Tensor,
+    label_lens: Tensor,
+    impossible_is_zero: bool = False,
+) -> Tensor:
     """Negative log-likelihood of each utterance's labels under CTC.
 
     Parameters
@@ -23,6 +29,8 @@ def ctc_nll(log_probs: Tensor, out_lens: Tensor, labels: Tensor, label_lens: Ten
         Token ids without blanks. Entries from `label_lens` on are never read.
     label_lens : Tensor, shape (N,), int64
         Labels of each utterance, 0 to L. An utterance without labels is one that is all blank.
+    impossible_is_zero : bool
+        Let an utterance whose labels do not fit into its frames have no loss and teach nothing.
 
     Returns
     -------
@@ -50,4 +58,5 @@ def ctc_nll(log_probs: Tensor, out_lens: Tensor, labels: Tensor, label_lens: Ten
         label_lens,
         blank=TokenTable.blank_id,
         reduction="none",
+        zero_infinity=impossible_is_zero,
     )

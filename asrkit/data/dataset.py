@@ -14,6 +14,7 @@ from torch import Tensor
 from asrkit.data.audio import Audio
 from asrkit.data.audio_cache import AudioCache
 from asrkit.data.manifest import Utterance
+from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import TokenError
 
@@ -34,6 +35,10 @@ class Batch:
         Token ids; zero from each utterance's own end on. L = 0 if nobody has any.
     label_lens : Tensor, shape (N,), int64
         Labels of each utterance.
+    phones : Tensor, shape (N, P), int64
+        Ids of phones, likewise; P = 0 without pronunciations.
+    phone_lens : Tensor, shape (N,), int64
+        Phones of each utterance; 0 where they are not known.
     """
 
     utt_ids: tuple[str, ...]
@@ -42,6 +47,8 @@ class Batch:
     wave_lens: Tensor
     labels: Tensor
     label_lens: Tensor
+    phones: Tensor
+    phone_lens: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Give the same batch on another device."""
@@ -52,6 +59,8 @@ class Batch:
             self.wave_lens.to(device),
             self.labels.to(device),
             self.label_lens.to(device),
+            self.phones.to(device),
+            self.phone_lens.to(device),
         )
 
 
@@ -70,9 +79,14 @@ def encode_transcript(utterance: Utterance, tokens: TokenTable) -> list[int]:
 
 
 def collate(
-    utterances: Sequence[Utterance], audios: Sequence[Audio], tokens: TokenTable | None
+    utterances: Sequence[Utterance],
+    audios: Sequence[Audio],
+    tokens: TokenTable | None,
+    pronunciations: Pronunciations | None = None,
 ) -> Batch:
     """Pad the samples and labels of N >= 1 utterances; without a token table there are no labels.
+
+    Without pronunciations there are no phones.
 
     Raises
     ------
@@ -81,7 +95,10 @@ def collate(
     """
     waves, wave_lens = _pad([torch.from_numpy(audio.samples) for audio in audios])
     ids = [encode_transcript(utterance, tokens) if tokens else [] for utterance in utterances]
-    labels, label_lens = _pad([torch.from_numpy(np.array(row, dtype=np.int64)) for row in ids])
+    labels, label_lens = _pad_ids(ids)
+    phones, phone_lens = _pad_ids(
+        [pronunciations.encode(each.text) if pronunciations else [] for each in utterances]
+    )
     return Batch(
         utt_ids=tuple(utterance.utt_id for utterance in utterances),
         speakers=tuple(utterance.speaker for utterance in utterances),
@@ -89,6 +106,8 @@ def collate(
         wave_lens=wave_lens,
         labels=labels,
         label_lens=label_lens,
+        phones=phones,
+        phone_lens=phone_lens,
     )
 
 
@@ -98,6 +117,7 @@ def load_batches(
     tokens: TokenTable | None,
     cache: AudioCache,
     prefetch: int = 4,
+    pronunciations: Pronunciations | None = None,
 ) -> Generator[Batch]:
     """Read batches in order, a few of them at once and ahead of their use.
 
@@ -115,6 +135,8 @@ def load_batches(
         Reads the audio, and keeps it for the next epoch.
     prefetch : int
         How many batches are read ahead, >= 1.
+    pronunciations : Pronunciations or None
+        Encodes the transcripts' phones; None gives batches without phones.
 
     Raises
     ------
@@ -124,7 +146,7 @@ def load_batches(
 
     def load(batch: Sequence[int]) -> Batch:
         chosen = [utterances[index] for index in batch]
-        return collate(chosen, [cache.read(utterance) for utterance in chosen], tokens)
+        return collate(chosen, [cache.read(each) for each in chosen], tokens, pronunciations)
 
     ahead: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(prefetch, thread_name_prefix="asrkit-read-ahead") as pool:
@@ -134,6 +156,10 @@ def load_batches(
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+
+def _pad_ids(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    return _pad([torch.from_numpy(np.array(row, dtype=np.int64)) for row in rows])
 
 
 def _pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

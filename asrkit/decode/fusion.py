@@ -151,7 +151,7 @@ def _with_paths(settings: DecodeSettings, change: Callable[[str], str]) -> Decod
 
 def without_fusion(settings: DecodeSettings) -> DecodeSettings:
     """Leave out all that only a beam search heeds."""
-    fused = ("lm", "lexicon", "vocabulary", "word_bonus", "hotwords")
+    fused = ("reads", "lm", "lexicon", "vocabulary", "word_bonus", "hotwords")
     defaults = DecodeSettings()
     return settings.model_copy(update={name: getattr(defaults, name) for name in fused})
 
@@ -177,6 +177,11 @@ def check_fusion(settings: DecodeSettings) -> None:
                 f"decode.{name} = {shown!r}: the greedy search has no use for it; set "
                 'decode.method = "beam"'
             )
+    if settings.reads_phones and not settings.lexicon:
+        raise UsageError(
+            'decode.reads = "phones": nothing tells which words they make; name a lexicon, or read '
+            "tokens"
+        )
     if settings.vocabulary == "closed" and not (settings.lm or settings.lexicon):
         raise UsageError(
             'decode.vocabulary = "closed": nothing tells the words; name a lexicon or a language '

@@ -23,7 +23,7 @@ from asrkit.doctor.report import Report
 from asrkit.doctor.run import describe_run, examine_run
 from asrkit.errors import AudioError, DataError, TokenError
 from asrkit.progress import CountProgress
-from asrkit.recipe.prepare import end_with_file, load_corpus, make_tokens
+from asrkit.recipe.prepare import end_with_file, load_corpus, make_pronunciations, make_tokens
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.settings import Settings
 from asrkit.train.course import follow
@@ -63,6 +63,7 @@ def examine_recipe(
     }
     try:
         tokens = _tokens(corpus, settings, run)
+        pronunciations = make_pronunciations(recipe_toml, corpus, settings)
     except TokenError as error:
         findings.append(_no_tokens(error))
         return Report.of(examined, findings)
@@ -73,7 +74,7 @@ def examine_recipe(
     findings += examine_inventory(material)
     findings += examine_learning(settings, splits["train"])
     if not any(finding.severity == "error" for finding in findings):
-        worst, available = try_memory(corpus, settings, device)
+        worst, available = try_memory(corpus, pronunciations, settings, device)
         examined["memory"] = describe_memory(worst, available, device)
         findings += examine_memory(worst, available, device)
     return Report.of(examined, findings)

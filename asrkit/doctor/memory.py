@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from asrkit.data.corpus import Corpus
+from asrkit.data.pronunciation import Pronunciations
 from asrkit.doctor.finding import Case, Finding, utterances
 from asrkit.recipe.trial import WorstBatch, try_worst_batch
 from asrkit.settings import Settings
@@ -29,10 +30,15 @@ def machine_memory_bytes(device: torch.device) -> int:
     return min(installed, int(limit)) if limit.isdigit() else installed
 
 
-def try_memory(corpus: Corpus, settings: Settings, device: torch.device) -> tuple[WorstBatch, int]:
+def try_memory(
+    corpus: Corpus,
+    pronunciations: Pronunciations | None,
+    settings: Settings,
+    device: torch.device,
+) -> tuple[WorstBatch, int]:
     """Try the worst batch; give what it takes, and the bytes that there are."""
     available = machine_memory_bytes(device)
-    return try_worst_batch(corpus, settings, device, available), available
+    return try_worst_batch(corpus, pronunciations, settings, device, available), available
 
 
 def describe_memory(worst: WorstBatch, available: int, device: torch.device) -> str:

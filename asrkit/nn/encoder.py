@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 
 from torch import Tensor, nn
 
@@ -69,23 +70,24 @@ class RecurrentEncoder(nn.Module):
         out_lens
             (N,) int64.
         """
-        (frames,), out_lens = self.outputs_of((len(self.layers),), feats, feat_lens)
-        return frames, out_lens
+        depth = len(self.layers)
+        outputs, out_lens = self.outputs_of({depth}, feats, feat_lens)
+        return outputs[depth], out_lens
 
     def outputs_of(
         self, numbers: Collection[int], feats: Tensor, feat_lens: Tensor
-    ) -> tuple[list[Tensor], Tensor]:
-        """Compute the same of several layers, counted from 1, in their order."""
+    ) -> tuple[dict[int, Tensor], Tensor]:
+        """Compute the same of some layers, by their numbers from 1; none above them is run."""
         out_lens = self.out_lens(feat_lens)
         if feats.shape[1] == 0:  # no utterance is as long as one analysis window
-            return [feats.new_zeros(0, len(feats), self.output_size) for _ in numbers], out_lens
+            nothing = feats.new_zeros(0, len(feats), self.output_size)
+            return dict.fromkeys(numbers, nothing), out_lens
         frames = self.input_dropout(self.frontend(feats, feat_lens).transpose(0, 1))
         index = reversal_index(out_lens, len(frames))
-        kept = []
-        for number, (layer, connect) in enumerate(
-            zip(self.layers, self.connections, strict=True), start=1
-        ):
+        kept = {}
+        layers = zip(self.layers, self.connections, strict=True)
+        for number, (layer, connect) in enumerate(islice(layers, max(numbers)), start=1):
             frames = self.dropout(connect(frames, layer(frames, index)))
             if number in numbers:
-                kept.append(frames)
+                kept[number] = frames
         return kept, out_lens

@@ -28,6 +28,8 @@ class AcousticModel(nn.Module):
     device
         Where weights and statistics are created; `"meta"` gives them no memory, until they are
         assigned.
+    num_phones
+        P, the blank included, for `model.phone_layer`.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class AcousticModel(nn.Module):
         vocab_size: int,
         speaker_names: Sequence[str] = (),
         device: str = "cpu",
+        num_phones: int = 0,
     ) -> None:
         super().__init__()
         self.sample_rate_hz = settings.data.sample_rate_hz
@@ -44,7 +47,7 @@ class AcousticModel(nn.Module):
         normalization = settings.features.normalization
         with torch.device(device):
             self.normalizer = Normalizer(normalization, num_features, speaker_names)
-            self.network = _make_network(settings.model, num_features, vocab_size)
+            self.network = _make_network(settings.model, num_features, vocab_size, num_phones)
         self.frame_s = self.extractor.frame_shift_s * settings.model.subsampling
 
     def out_lens(self, wave_lens: Tensor) -> Tensor:
@@ -59,7 +62,11 @@ class AcousticModel(nn.Module):
         return self.normalizer(feats, feat_lens, speakers), feat_lens
 
     def forward(
-        self, waves: Tensor, wave_lens: Tensor, speakers: Sequence[str] = ()
+        self,
+        waves: Tensor,
+        wave_lens: Tensor,
+        speakers: Sequence[str] = (),
+        reads_phones: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Compute what a search needs of the samples.
 
@@ -71,25 +78,31 @@ class AcousticModel(nn.Module):
             (N,) int64.
         speakers
             One name an utterance, or none.
+        reads_phones
+            Whether phones are wanted of a network that has them, not tokens.
 
         Returns
         -------
         outputs
-            Log-probabilities (N, T', V) float32; of a transducer, what its joint layer hears of
-            each frame, (N, T', J). Frames beyond `out_lens` mean nothing.
+            Log-probabilities (N, T', V) float32, of phones (N, T', P); of a transducer, what its
+            joint layer hears of each frame, (N, T', J). Frames beyond `out_lens` mean nothing.
         out_lens
             (N,) int64.
         """
-        outputs, out_lens = self.network(*self.features(waves, wave_lens, speakers))
-        return outputs, out_lens
+        feats, feat_lens = self.features(waves, wave_lens, speakers)
+        if not reads_phones:
+            outputs, out_lens = self.network(feats, feat_lens)
+            return outputs, out_lens
+        assert isinstance(self.network, CtcNetwork)
+        return self.network.read_phones(feats, feat_lens)
 
 
 def _make_network(
-    settings: ModelSettings, num_features: int, vocab_size: int
+    settings: ModelSettings, num_features: int, vocab_size: int, num_phones: int
 ) -> CtcNetwork | TransducerNetwork | NextLabelNetwork:
     match settings.kind:
         case "ctc":
-            return CtcNetwork(settings, num_features, vocab_size)
+            return CtcNetwork(settings, num_features, vocab_size, num_phones)
         case "transducer":
             return TransducerNetwork(settings, num_features, vocab_size)
         case "next_label":

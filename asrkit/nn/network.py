@@ -1,8 +1,9 @@
-"""The network that CTC trains: an encoder and an output layer."""
+"""The network that CTC trains: an encoder and an output layer, or two."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,28 @@ from torch.nn import functional as F
 from asrkit.nn.encoder import RecurrentEncoder
 from asrkit.nn.initialization import initialize_outside_cells
 from asrkit.settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What output layers read off recurrent layers.
+
+    Attributes
+    ----------
+    tokens
+        Log-probabilities off the last layer, (N, T', V) float32.
+    intermediate
+        The same off layers below, each likewise.
+    phones
+        Log-probabilities (N, T', P) float32; None of a network without phones.
+    out_lens
+        Valid frames of each utterance, (N,) int64.
+    """
+
+    tokens: Tensor
+    intermediate: list[Tensor]
+    phones: Tensor | None
+    out_lens: Tensor
 
 
 class CtcNetwork(nn.Module):
@@ -24,12 +47,18 @@ class CtcNetwork(nn.Module):
         F of the input.
     vocab_size
         V, the blank included.
+    num_phones
+        P, the blank included, of a second output layer at `settings.phone_layer`.
     """
 
-    def __init__(self, settings: ModelSettings, num_features: int, vocab_size: int) -> None:
+    def __init__(
+        self, settings: ModelSettings, num_features: int, vocab_size: int, num_phones: int = 0
+    ) -> None:
         super().__init__()
         self.encoder = RecurrentEncoder(settings, num_features)
         self.output = nn.Linear(self.encoder.output_size, vocab_size)
+        self.phone_layer = settings.phone_layer
+        self.phone_output = nn.Linear(self.encoder.output_size, num_phones) if num_phones else None
         initialize_outside_cells(self, settings)
 
     def out_lens(self, feat_lens: Tensor) -> Tensor:
@@ -37,7 +66,7 @@ class CtcNetwork(nn.Module):
         return self.encoder.out_lens(feat_lens)
 
     def forward(self, feats: Tensor, feat_lens: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute log-probabilities.
+        """Compute log-probabilities of tokens.
 
         Parameters
         ----------
@@ -54,33 +83,43 @@ class CtcNetwork(nn.Module):
             (N,) int64.
         """
         frames, out_lens = self.encoder(feats, feat_lens)
-        return self._read_out(frames), out_lens
+        return _read_off(frames, self.output), out_lens
 
-    def read_layers(
-        self, numbers: Collection[int], feats: Tensor, feat_lens: Tensor
-    ) -> tuple[list[Tensor], Tensor]:
-        """Compute the log-probabilities that the output layer reads off the last layer and others.
+    def read_phones(self, feats: Tensor, feat_lens: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute log-probabilities of phones, (N, T', P); layers above theirs are not run."""
+        assert self.phone_output is not None
+        outputs, out_lens = self.encoder.outputs_of({self.phone_layer}, feats, feat_lens)
+        return _read_off(outputs[self.phone_layer], self.phone_output), out_lens
+
+    def read_all(
+        self, feats: Tensor, feat_lens: Tensor, intermediate_layers: Sequence[int] = ()
+    ) -> Readings:
+        """Compute what training is about: tokens, phones, and tokens off further layers.
 
         Parameters
         ----------
-        numbers
-            Of the others, counted from 1.
         feats, feat_lens
             As in `forward`.
-
-        Returns
-        -------
-        log_probs
-            (N, T', V) each, in the order of the layers; the last is that of `forward`.
-        out_lens
-            (N,) int64.
+        intermediate_layers
+            The further ones, counted from 1; the output layer is that of the last.
         """
-        wanted = {*numbers, len(self.encoder.layers)}
+        depth = len(self.encoder.layers)
+        wanted = {depth, *intermediate_layers}
+        if self.phone_output is not None:
+            wanted.add(self.phone_layer)
         outputs, out_lens = self.encoder.outputs_of(wanted, feats, feat_lens)
-        return [self._read_out(frames) for frames in outputs], out_lens
+        return Readings(
+            _read_off(outputs[depth], self.output),
+            [_read_off(outputs[number], self.output) for number in intermediate_layers],
+            None
+            if self.phone_output is None
+            else _read_off(outputs[self.phone_layer], self.phone_output),
+            out_lens,
+        )
 
-    def _read_out(self, frames: Tensor) -> Tensor:
-        """Map (T', N, W) frames to (N, T', V) log-probabilities."""
-        scores = self.output(frames)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        return F.log_softmax(scores, dim=-1).transpose(0, 1)
+
+def _read_off(frames: Tensor, layer: nn.Linear) -> Tensor:
+    """Map (T', N, W) frames to (N, T', V) log-probabilities."""
+    scores = layer(frames)
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    return F.log_softmax(scores, dim=-1).transpose(0, 1)

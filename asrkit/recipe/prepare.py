@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from asrkit.data.audio import MAX_OVERSHOOT_S, audio_duration_s
 from asrkit.data.audio_cache import AudioCache
 from asrkit.data.corpus import Corpus
 from asrkit.data.manifest import Utterance, read_manifest, write_manifest
+from asrkit.data.pronunciation import Pronunciations, read_pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import AudioError, ConfigError, DataError
 from asrkit.features.extractor import FeatureExtractor
@@ -69,10 +72,15 @@ def prepare(recipe_toml: Path, settings: Settings, run: RunFolder) -> None:
         write_manifest(run.manifest(split), utterances)
     tokens = make_tokens(corpus, settings.data)
     write_atomically(run.tokens, tokens.to_text().encode())
+    remarks = list(corpus.notes)
+    pronunciations = make_pronunciations(recipe_toml, corpus, settings)
+    if pronunciations:
+        write_atomically(run.pronunciations, pronunciations.to_text().encode())
+        remarks += _unpronounced(corpus.splits["train"], pronunciations)
     deviations = compare_with_expected(find_expected(recipe_toml), corpus, settings)
     normalizer = fit_normalizer(corpus, settings)
     save_weights(run.statistics, normalizer.state_dict())
-    notes = PreparationNotes(list(corpus.notes), deviations, normalizer.speaker_names)
+    notes = PreparationNotes(remarks, deviations, normalizer.speaker_names)
     notes.save(run.notes)  # last: it marks the stage as done
 
 
@@ -124,6 +132,47 @@ def make_tokens(corpus: Corpus, settings: DataSettings) -> TokenTable:
     """Make the token table of the training transcripts."""
     texts = [utterance.text for utterance in corpus.splits["train"]]
     return TokenTable.from_texts(texts, settings.unit, settings.vocabulary_size)
+
+
+def make_pronunciations(
+    recipe_toml: Path, corpus: Corpus, settings: Settings
+) -> Pronunciations | None:
+    """Read the pronunciations of the training transcripts, if the model is to learn phones.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name no lexicon.
+    TokenError
+        If it cannot be read, or has none of their words.
+    """
+    if not settings.model.phone_layer:
+        return None
+    if not settings.data.lexicon:
+        raise ConfigError(
+            f"{recipe_toml}: model.phone_layer = {settings.model.phone_layer} needs data.lexicon; "
+            "expected a file with a word and its phones a line"
+        )
+    lexicon = read_pronunciations(recipe_toml.parent / settings.data.lexicon)
+    texts = [utterance.text for utterance in corpus.splits["train"]]
+    return Pronunciations.for_texts(texts, lexicon)
+
+
+def _unpronounced(utterances: Sequence[Utterance], pronunciations: Pronunciations) -> list[str]:
+    """Tell how many utterances teach no phones, and by which words."""
+    lacking: Counter[str] = Counter()
+    num_utterances = 0
+    for utterance in utterances:
+        unknown = [w for w in utterance.text.split() if w not in pronunciations.phones_of]
+        lacking.update(unknown)
+        num_utterances += bool(unknown)
+    if not lacking:
+        return []
+    commonest = ", ".join(word for word, _ in lacking.most_common(_MAX_LISTED))
+    return [
+        f"{num_utterances} of {len(utterances)} training utterances teach no phones: data.lexicon "
+        f"lacks {len(lacking)} of their words, most often {commonest}"
+    ]
 
 
 def compare_with_expected(expected_toml: Path, corpus: Corpus, settings: Settings) -> list[str]:

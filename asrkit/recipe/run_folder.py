@@ -39,8 +39,8 @@ class RunFolder:
     ----------
     settings, environment
         Snapshot of the resolved settings; what the run was made with.
-    tokens, statistics, notes
-        What the prepare stage leaves beside the manifests.
+    tokens, pronunciations, statistics, notes
+        What the prepare stage leaves beside the manifests; pronunciations where there are phones.
     final_weights, model
         What training leaves; the packed model.
     plan
@@ -52,6 +52,7 @@ class RunFolder:
         self.settings = folder / "settings.toml"
         self.environment = folder / "environment.json"
         self.tokens = folder / "data" / "tokens.txt"
+        self.pronunciations = folder / "data" / "pronunciations.txt"
         self.statistics = folder / "data" / "statistics.safetensors"
         self.notes = folder / "data" / "notes.json"
         self.final_weights = folder / "checkpoints" / FINAL_WEIGHTS

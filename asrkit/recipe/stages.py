@@ -10,6 +10,7 @@ from typing import Literal, TextIO, get_args
 import torch
 
 from asrkit.data.manifest import read_manifest
+from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.fusion import place_decode_files, relate_decode_files
 from asrkit.errors import UsageError
@@ -100,6 +101,7 @@ class RecipeRun:
             self.run.folder,
             self.world,
             mirror,
+            self._pronunciations(),
         )
         clock.start(trainer.position)
         trainer.run()
@@ -114,6 +116,8 @@ class RecipeRun:
         tokens = self._tokens()
         model = self._trained_model(tokens).to(self.world.device)
         settings = self.settings.model_copy(update={"decode": self._decode_settings})
+        if settings.decode.reads_phones:
+            tokens = self._phones() or tokens
         for split in self._splits():
             utterances = read_manifest(self.run.manifest(split))
             decode_split(self.run.hypotheses(split), model, utterances, tokens, settings)
@@ -145,7 +149,7 @@ class RecipeRun:
         model = self._trained_model(tokens)
         decode = relate_decode_files(self._decode_settings, self.run.model.parent)
         settings = self.settings.model_copy(update={"decode": decode})
-        save_recognizer(self.run.model, Recognizer(model, tokens, settings, card))
+        save_recognizer(self.run.model, Recognizer(model, tokens, settings, card, self._phones()))
 
     @property
     def absent_splits(self) -> list[str]:
@@ -169,8 +173,19 @@ class RecipeRun:
         _require(self.run.tokens, "prepare")
         return TokenTable.read(self.run.tokens, self.settings.data.unit)
 
+    def _pronunciations(self) -> Pronunciations | None:
+        if not self.settings.model.phone_layer:
+            return None
+        _require(self.run.pronunciations, "prepare")
+        return Pronunciations.read(self.run.pronunciations)
+
+    def _phones(self) -> TokenTable | None:
+        pronunciations = self._pronunciations()
+        return pronunciations.table if pronunciations else None
+
     def _new_model(self, tokens: TokenTable) -> AcousticModel:
-        return AcousticModel(self.settings, len(tokens), self.notes.speakers)
+        num_phones = len(self._phones() or ())
+        return AcousticModel(self.settings, len(tokens), self.notes.speakers, num_phones=num_phones)
 
     def _trained_model(self, tokens: TokenTable) -> AcousticModel:
         weights = self.run.final_weights

@@ -201,5 +201,7 @@ class TableRun:
             # Not byte by byte: paths of audio may be relative to the manifest.
             write_manifest(run.manifest(manifest.stem), read_manifest(manifest))
         write_atomically(run.tokens, self.prepared.tokens.read_bytes())
+        if self.prepared.pronunciations.exists():
+            write_atomically(run.pronunciations, self.prepared.pronunciations.read_bytes())
         write_atomically(run.statistics, self.prepared.statistics.read_bytes())
         write_atomically(run.notes, self.prepared.notes.read_bytes())  # last: marks them complete

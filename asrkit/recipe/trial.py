@@ -14,8 +14,8 @@ import torch
 from asrkit.data.audio_cache import DEFAULT_MAX_BYTES, AudioCache
 from asrkit.data.batching import batches_of_epoch
 from asrkit.data.corpus import Corpus
-from asrkit.data.dataset import load_batches
 from asrkit.data.manifest import Utterance, write_manifest
+from asrkit.data.pronunciation import Pronunciations
 from asrkit.nn.model import AcousticModel
 from asrkit.progress import CountProgress
 from asrkit.recipe.evaluation import make_evaluation
@@ -27,7 +27,7 @@ from asrkit.recipe.plan import (
     peak_memory_bytes,
     relevant,
 )
-from asrkit.recipe.prepare import fit_normalizer, load_corpus, make_tokens
+from asrkit.recipe.prepare import fit_normalizer, load_corpus, make_pronunciations, make_tokens
 from asrkit.settings import Settings
 from asrkit.train.checkpoint import save_checkpoint, save_weights
 from asrkit.train.curves import draw_curves
@@ -58,7 +58,8 @@ def make_plan(recipe_toml: Path, settings: Settings, device: torch.device) -> Pl
         TemporaryDirectory(prefix="asrkit-plan-") as folder,
         MetricsLog(Path(folder), keep_bytes=0) as metrics,
     ):
-        trial = _Trial(corpus, settings, Path(folder), device)
+        pronunciations = make_pronunciations(recipe_toml, corpus, settings)
+        trial = _Trial(corpus, pronunciations, settings, Path(folder), device)
         trial.trainer.metrics = metrics
         epochs_s = trial.time_epochs()
         closing_s = trial.time_end_of_epoch()
@@ -104,7 +105,11 @@ class WorstBatch:
 
 
 def try_worst_batch(
-    corpus: Corpus, settings: Settings, device: torch.device, limit_bytes: int
+    corpus: Corpus,
+    pronunciations: Pronunciations | None,
+    settings: Settings,
+    device: torch.device,
+    limit_bytes: int,
 ) -> WorstBatch:
     """Take a real step on the batch with the most audio, nothing of which is kept.
 
@@ -120,7 +125,7 @@ def try_worst_batch(
         TemporaryDirectory(prefix="asrkit-trial-") as folder,
         MetricsLog(Path(folder), keep_bytes=0) as metrics,
     ):
-        trial = _Trial(corpus, settings, Path(folder), device)
+        trial = _Trial(corpus, pronunciations, settings, Path(folder), device)
         trial.trainer.metrics = metrics
         return trial.try_worst(limit_bytes)
 
@@ -129,7 +134,12 @@ class _Trial:
     """A trainer on the whole corpus, of which some batches are tried."""
 
     def __init__(
-        self, corpus: Corpus, settings: Settings, folder: Path, device: torch.device
+        self,
+        corpus: Corpus,
+        pronunciations: Pronunciations | None,
+        settings: Settings,
+        folder: Path,
+        device: torch.device,
     ) -> None:
         self.corpus, self.settings, self.folder = corpus, settings, folder
         self.train, self.dev = corpus.splits["train"], corpus.splits["dev"]
@@ -145,11 +155,25 @@ class _Trial:
         torch.manual_seed(settings.recipe.seed)
         tokens = make_tokens(corpus, settings.data)
         normalizer = fit_normalizer(Corpus({"train": self.heard}), settings)
-        model = AcousticModel(settings, len(tokens), normalizer.speaker_names)
+        model = AcousticModel(
+            settings,
+            len(tokens),
+            normalizer.speaker_names,
+            num_phones=len(pronunciations.table) if pronunciations else 0,
+        )
         model.normalizer.load_state_dict(normalizer.state_dict())
         evaluate = make_evaluation(self.dev_sample, tokens, settings)
         world = World(0, 1, device)
-        self.trainer = Trainer(model, self.train, tokens, evaluate, settings, folder, world)
+        self.trainer = Trainer(
+            model,
+            self.train,
+            tokens,
+            evaluate,
+            settings,
+            folder,
+            world,
+            pronunciations=pronunciations,
+        )
         self.device = device
 
     @property
@@ -190,7 +214,7 @@ class _Trial:
         together = self.settings.train.accumulate_batches
         groups = [[self.batches[number]] * together for number in self.tried]
         ahead = [batch for group in groups for batch in group] * num_rounds
-        loaded = load_batches(trainer.utterances, ahead, trainer.tokens, trainer.audio)
+        loaded = trainer.load(ahead)
         rounds: list[list[float]] = []
         trainer.model.train()
         try:
@@ -236,7 +260,7 @@ class _Trial:
         """Take a step on a batch; tell whether it fits the GPU."""
         group = [self.batches[number]] * self.settings.train.accumulate_batches
         trainer = self.trainer
-        loaded = load_batches(trainer.utterances, group, trainer.tokens, trainer.audio)
+        loaded = trainer.load(group)
         trainer.model.train()
         try:
             trainer.step(group, loaded, share=0.0)

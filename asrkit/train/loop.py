@@ -18,6 +18,7 @@ from asrkit.data.audio_cache import AudioCache
 from asrkit.data.batching import batches_of_epoch
 from asrkit.data.dataset import Batch, load_batches
 from asrkit.data.manifest import Utterance
+from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import DataError, DivergenceError, LostProcessError
 from asrkit.nn.cells.cell import truncate_backpropagation
@@ -67,6 +68,8 @@ class Trainer:
         The processes that share the work.
     mirror
         A stream for a copy of the metrics, or None.
+    pronunciations
+        Of the words of the training set, for a network with phones.
     """
 
     def __init__(
@@ -79,16 +82,21 @@ class Trainer:
         folder: Path,
         world: World,
         mirror: TextIO | None = None,
+        pronunciations: Pronunciations | None = None,
     ) -> None:
         if not utterances:
             raise DataError(f"{folder}: the training set is empty; there is nothing to learn from")
         check_utterances(model, utterances, tokens, settings.augment.speed_factors)
         self.model = model.to(world.device)
         self.objective = make_objective(
-            model, settings.train.intermediate_layers, settings.train.intermediate_weight
+            model,
+            settings.train.intermediate_layers,
+            settings.train.intermediate_weight,
+            settings.train.phone_weight,
         )
         self.utterances = utterances
         self.tokens = tokens
+        self.pronunciations = pronunciations
         self.audio = AudioCache(model.sample_rate_hz)
         self.evaluate = evaluate
         self.settings = settings
@@ -163,7 +171,7 @@ class Trainer:
         ahead = batches[position.batch :]
         groups = [ahead[i : i + group_size] for i in range(0, len(ahead), group_size)]
         mine = [batch for group in groups for batch in group[self.world.rank :: self.world.size]]
-        loaded = load_batches(self.utterances, mine, self.tokens, self.audio)
+        loaded = self.load(mine)
         started_s, audio_s = time.perf_counter(), 0.0
         self.model.train()
         try:
@@ -185,6 +193,16 @@ class Trainer:
         finally:
             loaded.close()
         self._end_epoch(dev, speed)
+
+    def load(self, batches: Sequence[Sequence[int]]) -> Generator[Batch]:
+        """Read batches of the training set, for `step`."""
+        return load_batches(
+            self.utterances,
+            batches,
+            self.tokens,
+            self.audio,
+            pronunciations=self.pronunciations,
+        )
 
     def step(self, group: Sequence[Sequence[int]], loaded: Generator[Batch], share: float) -> float:
         """Take one optimiser step on a group of batches; return its nats an utterance."""

@@ -40,6 +40,8 @@ class Measured:
         What training minimises, (N,); `nll`, where there is no other term.
     intermediate_nll
         Nats of each utterance by what is read off intermediate layers, their mean, (N,).
+    phone_nll
+        Nats of the phones of those utterances whose phones are known.
     """
 
     nll: Tensor
@@ -47,6 +49,7 @@ class Measured:
     out_lens: Tensor
     loss: Tensor
     intermediate_nll: Tensor | None = None
+    phone_nll: Tensor | None = None
 
 
 class Objective(ABC):
@@ -85,7 +88,11 @@ class CtcObjective(Objective):
 
     With intermediate layers, (1 - w) nll + w mean(nll of each of these) is minimised: Lee &
     Watanabe, Intermediate Loss Regularization for CTC-based Speech Recognition, ICASSP 2021. All
-    are read by the one output layer, so they add no weights.
+    are read by the one output layer, so they add no weights. Of what this gives and the nll of the
+    phones, weights (1 - p) and p are taken: Fernández, Graves & Schmidhuber, Sequence Labelling in
+    Structured Domains with Hierarchical Recurrent Neural Networks, IJCAI 2007, train a level of
+    such a hierarchy for each kind of label. Where an utterance's phones are not known or do not fit
+    into its frames, it has its other loss alone.
 
     Parameters
     ----------
@@ -95,6 +102,8 @@ class CtcObjective(Objective):
         Counted from 1; none for plain CTC.
     intermediate_weight
         w.
+    phone_weight
+        p.
     """
 
     def __init__(
@@ -102,21 +111,33 @@ class CtcObjective(Objective):
         network: CtcNetwork,
         intermediate_layers: Sequence[int] = (),
         intermediate_weight: float = 0.0,
+        phone_weight: float = 0.0,
     ) -> None:
         self.network = network
         self.intermediate_layers = intermediate_layers
         self.intermediate_weight = intermediate_weight
+        self.phone_weight = phone_weight
 
     def measure(self, batch: Batch, features: Features) -> Measured:
         """Sum over all alignments of the labels to the frames."""
-        readings, out_lens = self.network.read_layers(self.intermediate_layers, *features())
-        nlls = [ctc_nll(reading, out_lens, batch.labels, batch.label_lens) for reading in readings]
-        log_probs, nll = readings[-1], nlls[-1]
-        if len(nlls) == 1:
-            return Measured(nll, log_probs, out_lens, loss=nll)
-        intermediate = torch.stack(nlls[:-1]).mean(dim=0)
-        loss = torch.lerp(nll, intermediate, self.intermediate_weight)
-        return Measured(nll, log_probs, out_lens, loss, intermediate)
+        readings = self.network.read_all(*features(), self.intermediate_layers)
+        out_lens = readings.out_lens
+        nll, *others = (
+            ctc_nll(log_probs, out_lens, batch.labels, batch.label_lens)
+            for log_probs in (readings.tokens, *readings.intermediate)
+        )
+        loss, intermediate, phones = nll, None, None
+        if others:
+            intermediate = torch.stack(others).mean(dim=0)
+            loss = torch.lerp(nll, intermediate, self.intermediate_weight)
+        if readings.phones is not None and self.phone_weight:
+            each = ctc_nll(
+                readings.phones, out_lens, batch.phones, batch.phone_lens, impossible_is_zero=True
+            )
+            is_known = (batch.phone_lens > 0) & (each > 0)
+            loss = torch.where(is_known, torch.lerp(loss, each, self.phone_weight), loss)
+            phones = each[is_known]
+        return Measured(nll, readings.tokens, out_lens, loss, intermediate, phones)
 
     def frames_needed(self, labels: Sequence[int]) -> int:
         """One a label, and a blank between equals."""
@@ -132,6 +153,8 @@ class CtcObjective(Objective):
         figures = {"blank_share": emission.blank_share, "emission_rate": emission.emission_rate}
         if measured.intermediate_nll is not None:
             figures["intermediate_loss"] = measured.intermediate_nll.mean().item()
+        if measured.phone_nll is not None and len(measured.phone_nll):
+            figures["phone_loss"] = measured.phone_nll.mean().item()
         return figures
 
 
@@ -230,11 +253,12 @@ def make_objective(
     model: AcousticModel,
     intermediate_layers: Sequence[int] = (),
     intermediate_weight: float = 0.0,
+    phone_weight: float = 0.0,
 ) -> Objective:
-    """Build the objective of a model's network; intermediate layers are for CTC only."""
+    """Build the objective of a model's network; all but the model is for CTC only."""
     match model.network:
         case CtcNetwork() as network:
-            return CtcObjective(network, intermediate_layers, intermediate_weight)
+            return CtcObjective(network, intermediate_layers, intermediate_weight, phone_weight)
         case TransducerNetwork() as network:
             return TransducerObjective(network)
         case NextLabelNetwork() as network:

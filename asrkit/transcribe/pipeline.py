@@ -218,7 +218,7 @@ def _recognize(
     rate_hz = recognizer.model.sample_rate_hz
     padded = collate(utterances, [Audio(samples, rate_hz) for _, _, samples in batch], None)
     try:
-        found = recognize(recognizer.model, padded, recognizer.tokens, settings, nbest)
+        found = recognize(recognizer.model, padded, recognizer.table(settings), settings, nbest)
     except DataError as error:
         if len(batch) > 1:
             for each in batch:

@@ -49,6 +49,8 @@ class DevSet:
         With their transcripts.
     log_probs
         Of each utterance, (T, V), on the CPU.
+    phone_log_probs
+        Likewise of phones, (T, P), if settings are to be tried that read them.
     recognizer
         Whose settings say how errors are counted.
     threads
@@ -62,14 +64,15 @@ class DevSet:
         log_probs: Sequence[Tensor],
         recognizer: Recognizer,
         threads: int,
+        phone_log_probs: Sequence[Tensor] = (),
     ) -> None:
         self.name = name
         self.utterances = utterances
         self.unit: Unit = recognizer.settings.score.unit
         self.protocol: Protocol = load_protocol(recognizer.settings.score.protocol)
         self._log_probs = log_probs
-        self._tokens = recognizer.tokens
-        self._frame_s = recognizer.model.frame_s
+        self._phone_log_probs = phone_log_probs
+        self._recognizer = recognizer
         self._threads = threads
         self._counts: dict[tuple[int, str], ErrorCounts] = {}
 
@@ -80,21 +83,23 @@ class DevSet:
 
     def decode(self, settings: DecodeSettings) -> Decoded:
         """Decode every utterance, each by itself, and count the errors."""
+        tokens = self._recognizer.table(settings)
+        heard = self._phone_log_probs if settings.reads_phones else self._log_probs
 
         def search(log_probs: Tensor) -> tuple[Hypothesis, float]:
             start = time.thread_time()
             (hypothesis,) = decode_batch(
                 log_probs[None],
                 torch.tensor([len(log_probs)]),
-                self._tokens,
-                self._frame_s,
+                tokens,
+                self._recognizer.model.frame_s,
                 settings,
             )
             return hypothesis, time.thread_time() - start
 
-        search(self._log_probs[0])  # loads and compiles what the others use
+        search(heard[0])  # loads and compiles what the others use
         with ThreadPoolExecutor(self._threads) as pool:
-            found = list(pool.map(search, self._log_probs))
+            found = list(pool.map(search, heard))
         hypotheses = [hypothesis for hypothesis, _ in found]
         counts = sum(
             (self.count_errors(index, each.text) for index, each in enumerate(hypotheses)),
@@ -165,16 +170,20 @@ def listen(
             f"{manifest}: no transcripts in {len(utterances)} utterances; expected them as text"
         )
     model = recognizer.model
-    log_probs: dict[str, Tensor] = {}
+    readings = (False, True) if recognizer.phones else (False,)
+    log_probs: dict[tuple[str, bool], Tensor] = {}
     cache = AudioCache(model.sample_rate_hz, max_bytes=0)
     with CountProgress("listening", len(utterances)) as progress:
         for batch in load_by_length(utterances, None, cache, max_batch_s):
-            with torch.inference_mode(), flushed_denormals():
-                outputs, out_lens = model(batch.waves, batch.wave_lens, batch.speakers)
-            for utt_id, frames, length in zip(
-                batch.utt_ids, outputs, out_lens.tolist(), strict=True
-            ):
-                log_probs[utt_id] = frames[:length].clone()
+            for reads_phones in readings:
+                with torch.inference_mode(), flushed_denormals():
+                    outputs, out_lens = model(
+                        batch.waves, batch.wave_lens, batch.speakers, reads_phones
+                    )
+                for utt_id, frames, length in zip(
+                    batch.utt_ids, outputs, out_lens.tolist(), strict=True
+                ):
+                    log_probs[utt_id, reads_phones] = frames[:length].clone()
             progress.advance(len(batch.utt_ids))
-    ordered = [log_probs[utterance.utt_id] for utterance in utterances]
-    return DevSet(manifest.name, utterances, ordered, recognizer, threads)
+    ordered = [[log_probs[each.utt_id, reading] for each in utterances] for reading in readings]
+    return DevSet(manifest.name, utterances, ordered[0], recognizer, threads, *ordered[1:])

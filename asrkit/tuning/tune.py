@@ -22,8 +22,8 @@ from asrkit.tuning.weights import (
 )
 
 BEAM_SIZES = (4, 8, 16, 32, 64)
-_SEARCH_BEAM_SIZE = 16
-"""With which the weights are searched."""
+_SEARCH_BEAM_SIZE, _PHONE_SEARCH_BEAM_SIZE = 16, 128
+"""With which the weights are searched. Of phones more prefixes are alive: words end anywhere."""
 _ABOUT_TRIALS = 75
 
 
@@ -92,15 +92,23 @@ def tune(dev: DevSet, settings: DecodeSettings, beam_sizes: Sequence[int] = BEAM
     Tuning
         Its choice has the fewest errors; of equally good ones it is the fastest.
     """
-    settings = settings.model_copy(update={"confidence_temperature": 1.0})
+    settings = settings.model_copy(update={"method": "beam", "confidence_temperature": 1.0})
     plain = settings.model_copy(
-        update={"lm": "", "lexicon": "", "vocabulary": "open", "word_bonus": 0.0, "method": "beam"}
+        update={
+            "method": "beam",
+            "reads": "tokens",
+            "lm": "",
+            "lexicon": "",
+            "vocabulary": "open",
+            "word_bonus": 0.0,
+        }
     )
     rows = {"greedy": dev.decode(plain.model_copy(update={"method": "greedy"}))}
     rows["beam"] = _best_beam(dev, plain, beam_sizes)
     surface: Mapping[Weights, int] = {}
     if settings.lm:
-        fused = settings.model_copy(update={"method": "beam", "beam_size": _SEARCH_BEAM_SIZE})
+        beam_size = _PHONE_SEARCH_BEAM_SIZE if settings.reads_phones else _SEARCH_BEAM_SIZE
+        fused = settings.model_copy(update={"beam_size": beam_size})
         with CountProgress("trying weights", _ABOUT_TRIALS) as progress:
 
             def count_errors(weights: Weights, oov_penalty: float) -> int:

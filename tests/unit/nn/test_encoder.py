@@ -105,12 +105,23 @@ def test_the_outputs_of_several_layers(utterances: list[Tensor]) -> None:
     shallow.frontend.load_state_dict(encoder.frontend.state_dict())
     shallow.layers[0].load_state_dict(encoder.layers[0].state_dict())
     feats, lens = utterances[-1][None], torch.tensor([len(utterances[-1])])
-    (first, last), out_lens = encoder.outputs_of((3, 1), feats, lens)
-    torch.testing.assert_close(first, shallow(feats, lens)[0])
-    torch.testing.assert_close(last, encoder(feats, lens)[0])
+    outputs, out_lens = encoder.outputs_of((3, 1), feats, lens)
+    assert outputs.keys() == {1, 3}
+    torch.testing.assert_close(outputs[1], shallow(feats, lens)[0])
+    torch.testing.assert_close(outputs[3], encoder(feats, lens)[0])
     assert torch.equal(out_lens, encoder.out_lens(lens))
     empty, _ = encoder.outputs_of((1, 3), feats[:, :0], lens * 0)
-    assert [frames.shape for frames in empty] == [(0, 1, encoder.output_size)] * 2
+    assert {number: frames.shape for number, frames in empty.items()} == dict.fromkeys(
+        (1, 3), (0, 1, encoder.output_size)
+    )
+
+
+def test_layers_above_the_wanted_ones_are_not_run(utterances: list[Tensor]) -> None:
+    encoder = make(num_layers=3)
+    expected, _ = encoder.outputs_of({2}, utterances[0][None], torch.tensor([len(utterances[0])]))
+    del encoder.layers[2].cell
+    found, _ = encoder.outputs_of({2}, utterances[0][None], torch.tensor([len(utterances[0])]))
+    assert torch.equal(found[2], expected[2])
 
 
 def test_dropout_once_for_a_sequence(utterances: list[Tensor]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,17 +49,28 @@ def make_model(make_settings: Callable[..., Settings]) -> Callable[[str], Acoust
     return make
 
 
-def batch_of(labels: list[list[int]]) -> Batch:
-    longest = max(map(len, labels))
-    padded = [row + [0] * (longest - len(row)) for row in labels]
+def batch_of(labels: list[list[int]], phones: Sequence[list[int]] = ()) -> Batch:
     names = tuple(f"utt{number}" for number in range(len(labels)))
+    label_ids, label_lens = padded(labels)
+    phone_ids, phone_lens = padded(phones or [[] for _ in labels])
     return Batch(
         utt_ids=names,
         speakers=("",) * len(labels),
         waves=torch.zeros(len(labels), 0),
         wave_lens=torch.zeros(len(labels), dtype=torch.int64),
-        labels=torch.tensor(padded, dtype=torch.int64).view(len(labels), longest),
-        label_lens=torch.tensor([len(row) for row in labels]),
+        labels=label_ids,
+        label_lens=label_lens,
+        phones=phone_ids,
+        phone_lens=phone_lens,
+    )
+
+
+def padded(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+    longest = max(map(len, rows))
+    ids = [row + [0] * (longest - len(row)) for row in rows]
+    return (
+        torch.tensor(ids, dtype=torch.int64).view(len(rows), longest),
+        torch.tensor([len(row) for row in rows]),
     )
 
 
@@ -111,8 +122,8 @@ def test_intermediate_ctc(make_settings: Callable[..., Settings]) -> None:
     network = model.network
     means = torch.zeros(len(LABELS))
     for depth in (1, 3):
-        frames, out_lens = network.encoder.outputs_of((depth,), *features())
-        log_probs = network.output(frames[0]).log_softmax(dim=-1).transpose(0, 1)
+        outputs, out_lens = network.encoder.outputs_of((depth,), *features())
+        log_probs = network.output(outputs[depth]).log_softmax(dim=-1).transpose(0, 1)
         means += ctc_nll(log_probs, out_lens, batch.labels, batch.label_lens) / 2
     torch.testing.assert_close(measured.intermediate_nll, means)
     torch.testing.assert_close(measured.loss, 0.75 * plain.nll + 0.25 * means)
