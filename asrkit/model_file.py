@@ -147,6 +147,11 @@ def load_recognizer(path: Path) -> Recognizer:
         settings = settings_from_toml(members[_SETTINGS].decode(), f"{path}: {_SETTINGS}")
         tokens = TokenTable.from_text(members[_TOKENS].decode(), settings.data.unit)
         phones = None
+        if bool(settings.model.phone_layer) != (_PHONES in members):
+            raise ModelFileError(
+                f"model.phone_layer = {settings.model.phone_layer}, but there is "
+                f"{'a' if _PHONES in members else 'no'} {_PHONES}"
+            )
         if settings.model.phone_layer:
             phones = TokenTable.from_text(members[_PHONES].decode(), "phone")
         weights = from_stored(load(members[_WEIGHTS]))

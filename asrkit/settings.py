@@ -302,6 +302,8 @@ class Settings(Table):
                 f'model.phone_layer = {phone_layer} needs model.kind = "ctc" and as many layers, '
                 f'not "{self.model.kind}" with {self.model.num_layers}'
             )
+        if self.decode.reads_phones and not phone_layer:
+            raise ValueError('decode.reads = "phones" needs model.phone_layer, which is 0')
         if layers and self.model.kind != "ctc":
             raise ValueError(
                 f"train.intermediate_layers = {list(layers)} needs model.kind = "

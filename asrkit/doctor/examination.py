@@ -63,10 +63,14 @@ def examine_recipe(
     }
     try:
         tokens = _tokens(corpus, settings, run)
-        pronunciations = make_pronunciations(recipe_toml, corpus, settings)
     except TokenError as error:
         findings.append(_no_tokens(error))
         return Report.of(examined, findings)
+    pronunciations = None
+    try:
+        pronunciations = make_pronunciations(recipe_toml, corpus, settings)
+    except TokenError as error:
+        findings.append(_no_pronunciations(error))
     material = Material.of(_without(refused, corpus), tokens, settings)
     examined["tokens"] = f"{len(tokens)}, the blank included"
     findings += examine_frames(material)
@@ -126,4 +130,14 @@ def _no_tokens(error: TokenError) -> Finding:
         f"no token table can be made: {error}",
         "transcripts that a table of this data.unit can be made of",
         "correct the transcripts or data.unit; what depends on the table was not examined",
+    )
+
+
+def _no_pronunciations(error: TokenError) -> Finding:
+    return Finding(
+        "error",
+        "lexicon",
+        f"no phones can be learned: {error}",
+        "a lexicon with words of the training transcripts, for model.phone_layer",
+        "correct data.lexicon, or set model.phone_layer to 0",
     )

@@ -195,7 +195,8 @@ class TableRun:
         """Copy the prepared data into a run's folder, unless it needs others or has them."""
         common = self._load_settings([("settings", self.table.settings)])
         same = (settings.data, settings.features) == (common.data, common.features)
-        if run.notes.exists() or not same:
+        lacks_phones = settings.model.phone_layer and not self.prepared.pronunciations.exists()
+        if run.notes.exists() or not same or lacks_phones:
             return
         for manifest in sorted(self.prepared.manifest("x").parent.glob("*.jsonl")):
             # Not byte by byte: paths of audio may be relative to the manifest.

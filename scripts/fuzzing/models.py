@@ -184,7 +184,7 @@ def _recognizers() -> list[Recognizer]:
         {
             "model": {
                 "num_layers": 2, "hidden_size": 3, "frontend": "conv", "subsampling": 2,
-                "conv_channels": 2, "bidirectional": False, "cell": "gru",
+                "conv_channels": 2, "bidirectional": False, "cell": "gru", "phone_layer": 1,
             }
         },
         {
@@ -201,14 +201,15 @@ def _recognizers() -> list[Recognizer]:
         settings = Settings.model_validate({**common, **kind})
         torch.manual_seed(5)
         tokens = TokenTable.from_texts(["ab é"], "char")
-        model = AcousticModel(settings, len(tokens)).eval()
+        phones = _TOKENS["phone.txt"] if settings.model.phone_layer else None
+        model = AcousticModel(settings, len(tokens), num_phones=len(phones or ())).eval()
         statistics = Statistics(model.extractor.num_features)
         for scale, speaker in enumerate(("ann", "größer"), start=1):
             waves = 0.05 * scale * torch.randn(1, 4000)
             feats, lens = model.extractor(waves, torch.tensor([4000]))
             statistics.update(feats, lens, (speaker,))
         model.normalizer.set_statistics(statistics)
-        found.append(Recognizer(model, tokens, settings, "# tiny\n"))
+        found.append(Recognizer(model, tokens, settings, "# tiny\n", phones))
     return found
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 Parts = dict[str, bytes]
 
 _BLOCK = 512
-_TEXT_MEMBERS = ("asrkit.json", "README.md", "settings.toml", "tokens.txt")
+_TEXT_MEMBERS = ("asrkit.json", "README.md", "settings.toml", "tokens.txt", "phones.txt")
 _WEIGHTS = "weights.safetensors"
 
 

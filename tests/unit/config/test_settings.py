@@ -69,6 +69,23 @@ def test_intermediate_layers_are_below_the_last_of_a_ctc_network(
         Settings.model_validate_json(json.dumps({**tables, "model": {"kind": kind}}))
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"phone_layer": 4}, r'4 needs model.kind = "ctc" .* not "ctc" with 3'),
+        ({"phone_layer": 1, "kind": "transducer"}, r'1 needs .* not "transducer" with 3'),
+        ({}, r'decode.reads = "phones" needs model.phone_layer, which is 0'),
+    ],
+)
+def test_phones_are_read_off_a_layer_of_a_ctc_network(
+    model: dict[str, object], message: str
+) -> None:
+    tables = {"recipe": {"name": "x"}, "decode": {"method": "beam", "reads": "phones"}}
+    with pytest.raises(ValidationError, match=message):
+        Settings.model_validate({**tables, "model": model})
+    assert Settings.model_validate({**tables, "model": {"phone_layer": 3}})
+
+
 @pytest.mark.parametrize(("frontend", "subsampling"), [("none", 1), ("stack", 3), ("conv", 4)])
 def test_subsampling_that_fits(frontend: str, subsampling: int) -> None:
     settings = ModelSettings.model_validate({"frontend": frontend, "subsampling": subsampling})

@@ -13,10 +13,12 @@ from asrkit.data.audio import Audio, read_audio
 from asrkit.data.audio_cache import AudioCache
 from asrkit.data.dataset import collate, load_batches
 from asrkit.data.manifest import Utterance
+from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import AudioError, TokenError
 
 TOKENS = TokenTable.from_texts(["a b c"], "char")  # 1 space, 2 a, 3 b, 4 c
+PRONUNCIATIONS = Pronunciations.for_texts(["ab c"], {"ab": ("y", "x"), "c": ("z",)})
 
 
 def utterance(name: str, text: str = "a", folder: Path = Path("/")) -> Utterance:
@@ -53,16 +55,32 @@ def test_a_batch_without_labels(tokens: TokenTable | None, text: str) -> None:
     assert batch.label_lens.tolist() == [0, 0]
 
 
+def test_phones_are_padded_where_they_are_known() -> None:
+    texts = ("c", "ab c", "ab b", "")  # nothing tells how "b" is pronounced
+    utterances = [utterance(f"u{n}", text) for n, text in enumerate(texts)]
+    batch = collate(utterances, [audio(0.1)] * 4, TOKENS, PRONUNCIATIONS)
+    assert batch.phones.tolist() == [[3, 0, 0], [2, 1, 3], [0, 0, 0], [0, 0, 0]]
+    assert batch.phone_lens.tolist() == [1, 3, 0, 0]
+    assert batch.label_lens.tolist() == [1, 4, 4, 0]
+    assert batch.phones.dtype == batch.phone_lens.dtype == torch.int64
+
+
+def test_a_batch_without_phones() -> None:
+    batch = collate([utterance("x")] * 2, [audio(0.1)] * 2, TOKENS)
+    assert batch.phones.shape == (2, 0)
+    assert batch.phone_lens.tolist() == [0, 0]
+
+
 def test_an_unknown_symbol_names_the_utterance() -> None:
     with pytest.raises(TokenError, match="utterance y: 'x': the token table has no 'x'"):
         collate([utterance("z"), utterance("y", "x")], [audio(0.1)] * 2, TOKENS)
 
 
 def test_moving_a_batch() -> None:
-    batch = collate([utterance("x", "ab")], [audio(0.1)], TOKENS)
+    batch = collate([utterance("x", "ab")], [audio(0.1)], TOKENS, PRONUNCIATIONS)
     moved = batch.to(torch.device("meta"))
     assert (moved.utt_ids, moved.speakers) == (batch.utt_ids, batch.speakers)
-    for name in ("waves", "wave_lens", "labels", "label_lens"):
+    for name in ("waves", "wave_lens", "labels", "label_lens", "phones", "phone_lens"):
         assert getattr(moved, name).device.type == "meta"
         assert getattr(moved, name).shape == getattr(batch, name).shape
 
@@ -89,6 +107,12 @@ def test_batches_come_in_order_and_hold_what_they_should(corpus, prefetch: int) 
             assert length == len(expected) == round(8000 * one.duration_s)
             np.testing.assert_array_equal(wave[:length].numpy(), expected)
             assert not wave[length:].any()
+
+
+def test_batches_that_are_loaded_have_phones(corpus) -> None:
+    cache = AudioCache(8000, 0)
+    (batch,) = load_batches(corpus, [[0, 2]], TOKENS, cache, pronunciations=PRONUNCIATIONS)
+    assert batch.phones.tolist() == [[0, 0], [2, 1]]
 
 
 def test_no_batches(corpus) -> None:

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asrkit.decode.fusion import place_decode_files, relate_decode_files
+import pytest
+
+from asrkit.decode.fusion import (
+    check_fusion,
+    place_decode_files,
+    relate_decode_files,
+    without_fusion,
+)
+from asrkit.errors import UsageError
 from asrkit.settings import DecodeSettings
 
 
@@ -22,3 +30,12 @@ def test_what_is_not_named_stays_so() -> None:
     settings = DecodeSettings()
     assert relate_decode_files(settings, Path("anywhere")) == settings
     assert place_decode_files(settings, Path("anywhere")) == settings
+
+
+def test_phones_need_a_lexicon() -> None:
+    settings = DecodeSettings(method="beam", reads="phones")
+    with pytest.raises(UsageError, match=r'^decode\.reads = "phones": nothing tells which words'):
+        check_fusion(settings)
+    check_fusion(settings.model_copy(update={"lexicon": "words.txt"}))
+    check_fusion(settings.model_copy(update={"method": "greedy"}))  # reads tokens
+    assert without_fusion(settings) == DecodeSettings(method="beam")

@@ -208,6 +208,15 @@ def test_the_table_of_a_prepared_run(bursts, without_steps: None, tmp_path: Path
     assert "'q'" in finding.message
 
 
+def test_a_lexicon_that_teaches_nothing(bursts, without_steps: None) -> None:
+    (bursts.folder / "lexicon.txt").write_text("elsewhere e l\n")
+    report = examine(bursts, "model.phone_layer=1", "data.lexicon=lexicon.txt")
+    finding = only(report)
+    assert (finding.severity, finding.kind) == ("error", "lexicon")
+    assert "data.lexicon: holds none of the words" in finding.message
+    assert "tokens" in report.examined
+
+
 def test_no_token_table(bursts, without_steps: None) -> None:
     finding = only(examine(bursts, "data.unit=bpe", "data.vocabulary_size=3"))
     assert (finding.severity, finding.kind) == ("error", "token-table")

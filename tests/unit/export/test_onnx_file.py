@@ -39,7 +39,8 @@ def make_recognizer(features: dict[str, Any], model: dict[str, Any]) -> Recogniz
         }
     )
     tokens = TokenTable.from_texts(["ab é"], "char")
-    network = AcousticModel(settings, len(tokens)).eval()
+    num_phones = 3 if settings.model.phone_layer else 0
+    network = AcousticModel(settings, len(tokens), num_phones=num_phones).eval()
     statistics = Statistics(network.extractor.num_features)
     statistics.update(*network.extractor(0.1 * torch.randn(1, 16000), torch.tensor([16000])))
     network.normalizer.set_statistics(statistics)
@@ -70,6 +71,7 @@ def open_session(path: Path) -> Any:
             {"kind": "mfcc", "use_energy": True, "normalization": "none"},
             {"bidirectional": False, "cell": "lstm_peephole"},
         ),
+        ({}, {"phone_layer": 1}),
         ({}, {"frontend": "conv", "subsampling": 4, "conv_channels": 3}),
         ({}, {"frontend": "conv", "subsampling": 2, "conv_channels": 3, "num_layers": 1}),
     ],

@@ -31,15 +31,27 @@ def tiny_recognizer(**tables: dict[str, Any]) -> Recognizer:
     )
     torch.manual_seed(11)
     tokens = TokenTable.from_texts(["ab é"], "char")
-    model = AcousticModel(settings, len(tokens))
+    phones = TokenTable(("<blank>", "é", "b"), "phone") if settings.model.phone_layer else None
+    model = AcousticModel(settings, len(tokens), num_phones=len(phones or ()))
     statistics = Statistics(model.extractor.num_features)
     for scale, speaker in enumerate(SPEAKERS, start=1):
         waves = 0.05 * scale * torch.randn(1, 4000)
         statistics.update(*model.extractor(waves, torch.tensor([4000])), (speaker,))
     model.normalizer.set_statistics(statistics)
-    return Recognizer(model.eval(), tokens, settings, "# tiny\n\nOnly a test. 🙂\n")
+    return Recognizer(model.eval(), tokens, settings, "# tiny\n\nOnly a test. 🙂\n", phones)
 
 
 @pytest.fixture
 def recognizer() -> Recognizer:
     return tiny_recognizer()
+
+
+@pytest.fixture
+def phone_recognizer() -> Recognizer:
+    """A recogniser with phones, which it reads by a lexicon."""
+    lexicon = "/private/place/lexicon"
+    return tiny_recognizer(
+        data={"lexicon": lexicon},
+        model={"phone_layer": 1},
+        decode={"reads": "phones", "lexicon": "words.txt"},
+    )

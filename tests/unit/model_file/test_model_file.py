@@ -19,9 +19,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from asrkit.errors import ModelFileError
+from asrkit.errors import ModelFileError, UsageError
 from asrkit.model_file import Recognizer, load_recognizer, save_recognizer, sha256_of
 from asrkit.nn.stored_weights import Storage
+from asrkit.settings import DecodeSettings
 
 Members = dict[str, bytes]
 
@@ -30,6 +31,13 @@ Members = dict[str, bytes]
 def path(tmp_path: Path, recognizer: Recognizer) -> Path:
     path = tmp_path / "tiny.asr"
     save_recognizer(path, recognizer)
+    return path
+
+
+@pytest.fixture
+def phone_path(tmp_path: Path, phone_recognizer: Recognizer) -> Path:
+    path = tmp_path / "phones.asr"
+    save_recognizer(path, phone_recognizer)
     return path
 
 
@@ -89,8 +97,38 @@ def test_round_trip_of_the_rest(path: Path, recognizer: Recognizer) -> None:
     assert loaded.settings == recognizer.settings.model_copy(update={"data": data})
 
 
-def test_places_on_the_maker_s_machine_stay_out_of_it(path: Path) -> None:
+def test_round_trip_with_phones(phone_path: Path, phone_recognizer: Recognizer) -> None:
+    loaded = load_recognizer(phone_path)
+    assert loaded.phones == phone_recognizer.phones
+    assert loaded.tokens == phone_recognizer.tokens
+    assert loaded.num_weights == phone_recognizer.num_weights
+    waves, lens = 0.1 * torch.randn(1, 8000), torch.tensor([8000])
+    with torch.inference_mode():
+        for reads_phones, size in ((False, 5), (True, 3)):
+            expected, _ = phone_recognizer.model(waves, lens, ("anna",), reads_phones)
+            found, _ = loaded.model(waves, lens, ("anna",), reads_phones)
+            assert torch.equal(found, expected)
+            assert found.shape[2] == size
+    again = phone_path.with_name("again.asr")
+    save_recognizer(again, loaded)
+    assert again.read_bytes() == phone_path.read_bytes()
+
+
+def test_the_table_is_that_of_what_is_read(
+    recognizer: Recognizer, phone_recognizer: Recognizer
+) -> None:
+    phones = DecodeSettings(method="beam", reads="phones", lexicon="words.txt")
+    assert phone_recognizer.table(phones) is phone_recognizer.phones
+    for tokens in (DecodeSettings(method="beam"), DecodeSettings(reads="phones")):
+        assert phone_recognizer.table(tokens) is phone_recognizer.tokens
+        assert recognizer.table(tokens) is recognizer.tokens
+    with pytest.raises(UsageError, match=r'"phones", but the model was trained without model\.ph'):
+        recognizer.table(phones)
+
+
+def test_places_on_the_maker_s_machine_stay_out_of_it(path: Path, phone_path: Path) -> None:
     assert b"/private/place" not in path.read_bytes()
+    assert b"/private/place" not in phone_path.read_bytes()
 
 
 def test_same_model_same_bytes(path: Path, recognizer: Recognizer, tmp_path: Path) -> None:
@@ -243,6 +281,30 @@ def test_damaged_header(path: Path, header: bytes) -> None:
 )
 def test_damaged_member(path: Path, name: str, content: bytes, expected: str) -> None:
     assert expected in rewritten(path, lambda members: members.update({name: content}))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"b\n", "the first symbol must be <blank>"),
+        (b"<blank>\nb\nb\n", "'b', occurs twice"),
+        (b"<blank>\nb c\n", "holds white space"),
+        (b"\xff", "damaged"),
+        (b"<blank>\nb\n", "size mismatch for network.phone_output"),
+        (b"<blank>\n" + b"b" * (1 << 20), "phones.txt is larger than 1048576 bytes; refused"),
+    ],
+)
+def test_damaged_phones(phone_path: Path, content: bytes, expected: str) -> None:
+    assert expected in rewritten(
+        phone_path, lambda members: members.update({"phones.txt": content})
+    )
+
+
+def test_phones_and_their_layer_go_together(path: Path, phone_path: Path) -> None:
+    message = rewritten(phone_path, lambda members: members.pop("phones.txt"))
+    assert "damaged: model.phone_layer = 1, but there is no phones.txt" in message
+    message = rewritten(path, lambda members: members.update({"phones.txt": b"<blank>\nb\n"}))
+    assert "damaged: model.phone_layer = 0, but there is a phones.txt" in message
 
 
 def test_tensors_of_other_shapes(path: Path) -> None:

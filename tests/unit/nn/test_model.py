@@ -15,7 +15,7 @@ WAVE_LENS = [8000, 399, 400, 5601, 16001, 0]
 SPEAKERS = ("anna", "ben", "ben", "ben", "anna", "")
 
 
-def make(**tables: object) -> AcousticModel:
+def make(num_phones: int = 0, **tables: object) -> AcousticModel:
     torch.manual_seed(7)
     settings = Settings.model_validate(
         {
@@ -25,7 +25,7 @@ def make(**tables: object) -> AcousticModel:
             **tables,
         }
     )
-    model = AcousticModel(settings, 5)
+    model = AcousticModel(settings, 5, num_phones=num_phones)
     statistics = Statistics(model.extractor.num_features)
     for speaker, scale in (("anna", 0.1), ("ben", 0.02)):
         waves = scale * torch.randn(1, 16000)
@@ -40,9 +40,15 @@ def waves() -> list[Tensor]:
     return [0.1 * torch.randn(length, generator=generator) for length in WAVE_LENS]
 
 
-def run(model: AcousticModel, batch: Tensor, lens: list[int], speakers: object) -> list[Tensor]:
+def run(
+    model: AcousticModel,
+    batch: Tensor,
+    lens: list[int],
+    speakers: object,
+    reads_phones: bool = False,
+) -> list[Tensor]:
     with torch.inference_mode():
-        log_probs, out_lens = model(batch, torch.tensor(lens), speakers)
+        log_probs, out_lens = model(batch, torch.tensor(lens), speakers, reads_phones)
     assert torch.equal(out_lens, model.out_lens(torch.tensor(lens)))
     return [row[:length] for row, length in zip(log_probs, out_lens.tolist(), strict=True)]
 
@@ -71,6 +77,20 @@ def test_alone_and_in_a_batch(
     with_rubbish = run(model, join(waves, filling=0.7), WAVE_LENS, SPEAKERS)
     for number, wave in enumerate(waves):
         (alone,) = run(model, wave[None], [len(wave)], SPEAKERS[number : number + 1])
+        torch.testing.assert_close(together[number], alone, rtol=0, atol=1e-5)
+        assert torch.equal(with_rubbish[number], together[number])
+
+
+def test_phones_alone_and_in_a_batch(waves: list[Tensor]) -> None:
+    table = {"num_layers": 2, "hidden_size": 12, "phone_layer": 1}
+    model = make(num_phones=4, model=table)
+    together = run(model, join(waves), WAVE_LENS, SPEAKERS, reads_phones=True)
+    with_rubbish = run(model, join(waves, filling=0.7), WAVE_LENS, SPEAKERS, reads_phones=True)
+    for number, wave in enumerate(waves):
+        length, speakers = [len(wave)], SPEAKERS[number : number + 1]
+        (alone,) = run(model, wave[None], length, speakers, reads_phones=True)
+        (tokens,) = run(model, wave[None], length, speakers)
+        assert (alone.shape[1], tokens.shape[1]) == (4, 5)
         torch.testing.assert_close(together[number], alone, rtol=0, atol=1e-5)
         assert torch.equal(with_rubbish[number], together[number])
 

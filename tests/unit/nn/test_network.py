@@ -14,7 +14,7 @@ from asrkit.settings import ModelSettings
 from asrkit.settings_types import CellName
 
 LENS = [13, 0, 1, 8, 5, 21]
-NUM_FEATURES, VOCABULARY = 6, 5
+NUM_FEATURES, VOCABULARY, NUM_PHONES = 6, 5, 4
 FRONTENDS = [
     ("none", 1),
     ("stack", 1),
@@ -26,7 +26,9 @@ FRONTENDS = [
 ]
 
 
-def make(frontend: str = "none", subsampling: int = 1, **others: object) -> CtcNetwork:
+def make(
+    frontend: str = "none", subsampling: int = 1, num_phones: int = 0, **others: object
+) -> CtcNetwork:
     torch.manual_seed(5)
     settings = ModelSettings.model_validate(
         {
@@ -38,7 +40,7 @@ def make(frontend: str = "none", subsampling: int = 1, **others: object) -> CtcN
             **others,
         }
     )
-    return CtcNetwork(settings, NUM_FEATURES, VOCABULARY).eval()
+    return CtcNetwork(settings, NUM_FEATURES, VOCABULARY, num_phones).eval()
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +156,49 @@ def test_every_weight_gets_a_gradient(
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.any(), name
+
+
+# --- phones
+
+
+@pytest.mark.parametrize("phone_layer", [1, 2, 3])
+def test_phones_are_read_off_their_layer(utterances: list[Tensor], phone_layer: int) -> None:
+    network = make(num_phones=NUM_PHONES, num_layers=3, phone_layer=phone_layer)
+    feats, lens = utterances[0][None], torch.tensor([LENS[0]])
+    readings = network.read_all(feats, lens)
+    phones, out_lens = network.read_phones(feats, lens)
+    outputs, _ = network.encoder.outputs_of({phone_layer}, feats, lens)
+    expected = network.phone_output(outputs[phone_layer]).log_softmax(-1).transpose(0, 1)
+    assert phones.shape == (1, LENS[0], NUM_PHONES)
+    assert torch.equal(phones, expected)
+    assert torch.equal(readings.phones, expected)
+    assert torch.equal(readings.tokens, network(feats, lens)[0])
+    assert readings.out_lens.tolist() == out_lens.tolist() == [LENS[0]]
+
+
+def test_intermediate_readings_come_in_the_order_asked_for(utterances: list[Tensor]) -> None:
+    network = make(num_phones=NUM_PHONES, num_layers=3, phone_layer=2)
+    feats, lens = utterances[0][None], torch.tensor([LENS[0]])
+    second, first = network.read_all(feats, lens, (2, 1)).intermediate
+    assert torch.equal(network.read_all(feats, lens, (1,)).intermediate[0], first)
+    assert not torch.equal(first, second)
+
+
+def test_phones_do_not_need_the_layers_above_theirs(utterances: list[Tensor]) -> None:
+    network = make(num_phones=NUM_PHONES, num_layers=3, phone_layer=2)
+    feats, lens = utterances[0][None], torch.tensor([LENS[0]])
+    expected, _ = network.read_phones(feats, lens)
+    del network.encoder.layers[2].cell, network.output
+    assert torch.equal(network.read_phones(feats, lens)[0], expected)
+
+
+def test_tokens_are_as_without_phones(utterances: list[Tensor]) -> None:
+    plain, both = make(), make(num_phones=NUM_PHONES, phone_layer=1)
+    extra = both.state_dict().keys() - plain.state_dict().keys()
+    assert extra == {"phone_output.weight", "phone_output.bias"}
+    for name in extra:
+        both.get_parameter(name).data.fill_(7.0)
+    both.load_state_dict(plain.state_dict(), strict=False)
+    assert all(map(torch.equal, run(both, utterances), run(plain, utterances)))
+    feats, lens = utterances[0][None], torch.tensor([LENS[0]])
+    assert plain.read_all(feats, lens).phones is None

@@ -34,7 +34,9 @@ def make_model(**model: Any) -> AcousticModel:
         "features": {"num_mel_bins": 10, "normalization": "utterance"},
         "model": {"num_layers": 2, "hidden_size": 21, **model},
     }
-    return AcousticModel(Settings.model_validate(tables), vocab_size=7).eval()
+    settings = Settings.model_validate(tables)
+    num_phones = 5 if settings.model.phone_layer else 0
+    return AcousticModel(settings, vocab_size=7, num_phones=num_phones).eval()
 
 
 @needs_int8
@@ -110,6 +112,18 @@ def test_an_utterance_gives_the_same_alone_and_in_a_batch(model: dict[str, Any])
             torch.testing.assert_close(alone[0], together[n, :length], rtol=0, atol=1e-5)
             assert ((together - exact)[n, :length].abs() < 0.05).all()
     torch.testing.assert_close(given.state_dict(), before, rtol=0, atol=0)
+
+
+@needs_int8
+@pytest.mark.parametrize(("reads_phones", "size"), [(False, 7), (True, 5)])
+def test_tokens_and_phones_are_close_to_float32(reads_phones: bool, size: int) -> None:
+    given = make_model(phone_layer=1)
+    waves, lens = 0.1 * torch.randn(1, 16000), torch.tensor([16000])
+    with torch.inference_mode():
+        exact, _ = given(waves, lens, reads_phones=reads_phones)
+        rounded, _ = quantize_for_cpu(given)(waves, lens, reads_phones=reads_phones)
+    assert rounded.shape[2] == size
+    assert 0 < (rounded - exact).abs().max() < 0.05
 
 
 @needs_int8

@@ -30,6 +30,7 @@ hidden_size = 4
 max_epochs = 1
 """
 TEXTS = {"train": ["ab ca", "b", "ac b"], "dev": ["a cb", "bc"], "test": ["cab"]}
+LEXICON = "ac x z\nb y\nab x y\nbc y z\nb y y\n"
 
 
 class Speak(Protocol):
@@ -73,6 +74,13 @@ def make_recipe(tmp_path: Path, speak: Speak) -> MakeRecipe:
         return folder / "recipe.toml"
 
     return make
+
+
+@pytest.fixture
+def phone_overrides(make_recipe: MakeRecipe) -> list[str]:
+    """Settings of a network with phones; their lexicon lies beside the recipe and lacks a word."""
+    (make_recipe().parent / "lexicon.txt").write_text(LEXICON)
+    return ["model.phone_layer=1", "data.lexicon=lexicon.txt"]
 
 
 @pytest.fixture

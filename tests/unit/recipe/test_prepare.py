@@ -129,6 +129,44 @@ def test_a_duration_just_beyond_the_file_ends_with_it(make_recipe, run: RunFolde
     assert read_manifest(run.manifest("dev"))[0].duration_s == pytest.approx(true_s, abs=1e-4)
 
 
+# --- pronunciations
+
+
+def test_pronunciations_of_the_training_words(
+    make_recipe, run: RunFolder, phone_overrides: list[str]
+) -> None:
+    recipe_toml = make_recipe()
+    prepare(recipe_toml, settings_of(recipe_toml, *phone_overrides), run)
+    assert run.pronunciations.read_text() == "ab x y\nac x z\nb y\n"
+    assert PreparationNotes.load(run.notes).remarks == [
+        "1 of 3 training utterances teach no phones: data.lexicon lacks 1 of their words, most "
+        "often ca"
+    ]
+
+
+def test_a_complete_lexicon_needs_no_remark(
+    make_recipe, run: RunFolder, phone_overrides: list[str]
+) -> None:
+    recipe_toml = make_recipe({"train": ["ab", "b ac"], "dev": ["cab"]})
+    prepare(recipe_toml, settings_of(recipe_toml, "data.test=", *phone_overrides), run)
+    assert PreparationNotes.load(run.notes).remarks == []
+
+
+def test_phones_without_a_lexicon(make_recipe, run: RunFolder) -> None:
+    recipe_toml = make_recipe()
+    settings = settings_of(recipe_toml, "model.phone_layer=1")
+    with pytest.raises(ConfigError, match=r"model\.phone_layer = 1 needs data\.lexicon") as caught:
+        prepare(recipe_toml, settings, run)
+    assert str(caught.value).startswith(f"{recipe_toml}: ")
+    assert not run.notes.exists()
+
+
+def test_a_lexicon_without_phones_is_not_read(make_recipe, run: RunFolder) -> None:
+    recipe_toml = make_recipe()
+    prepare(recipe_toml, settings_of(recipe_toml, "data.lexicon=nowhere.txt"), run)
+    assert not run.pronunciations.exists()
+
+
 # --- feature statistics
 
 

@@ -11,6 +11,7 @@ import torch
 from asrkit.config import load_settings
 from asrkit.data.manifest import read_manifest
 from asrkit.errors import FeasibilityError, TokenError, UsageError
+from asrkit.model_file import load_recognizer
 from asrkit.recipe import stages
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.recipe.stages import RecipeRun
@@ -143,3 +144,39 @@ def test_training_gets_the_whole_recipe(
     weights, same = trainer.model.state_dict(), again.model.state_dict()
     assert all(torch.equal(weights[name], same[name]) for name in weights), "not seeded"
     assert not torch.equal(weights["normalizer.mean"], torch.zeros_like(weights["normalizer.mean"]))
+
+
+# --- phones
+
+
+@pytest.fixture
+def with_phones(make_recipe, run: RunFolder, phone_overrides: list[str]) -> RecipeRun:
+    reading = ("decode.method=beam", "decode.reads=phones", "decode.lexicon=lexicon.txt")
+    made = recipe_run(make_recipe(), run, *phone_overrides, *reading)
+    made.prepare()
+    return made
+
+
+def test_a_recipe_that_reads_phones(with_phones: RecipeRun) -> None:
+    run = with_phones.run
+    for stage in with_phones.stages:
+        getattr(with_phones, stage)()
+    assert "phone_loss" in (run.folder / "metrics.jsonl").read_text()
+    for split in ("dev", "test"):
+        for line in run.hypotheses(split).read_text().splitlines():
+            assert json.loads(line)["unit"] == "phone"
+        assert json.loads(run.score(split).read_text())["protocol"]
+    packed = load_recognizer(run.model)
+    assert packed.phones is not None
+    assert packed.phones.symbols == ("<blank>", "x", "y", "z")
+    assert packed.tokens.symbols == ("<blank>", " ", "a", "b", "c")
+    assert packed.settings.data.lexicon == ""
+    lexicon = run.folder / packed.settings.decode.lexicon  # found by its place beside the model
+    assert lexicon.resolve() == with_phones.recipe_toml.parent / "lexicon.txt"
+
+
+def test_pronunciations_that_are_gone(with_phones: RecipeRun) -> None:
+    with_phones.run.pronunciations.unlink()
+    missing = r"pronunciations\.txt: is missing; run the prepare stage first"
+    with pytest.raises(UsageError, match=missing):
+        with_phones.train()

@@ -166,6 +166,26 @@ def test_data_are_prepared_once(
         assert getattr(own, name).read_bytes() == getattr(run.prepared, name).read_bytes()
 
 
+def test_pronunciations_are_shared(
+    tones: Path, trained: list[tuple[str, str]], phone_overrides: list[str]
+) -> None:
+    run = opened(tones, *phone_overrides)
+    run.carry_out(Step("small", 1, "quiet", is_scored=False), WORLD)
+    own = run.run_folder("small", 1, "quiet").pronunciations
+    assert own.read_bytes() == run.prepared.pronunciations.read_bytes()
+
+
+def test_the_only_row_with_phones_prepares_its_own(
+    tones: Path, trained: list[tuple[str, str]], phone_overrides: list[str]
+) -> None:
+    path = tones.parent / "tables" / "tones.toml"
+    path.write_text(TABLE + "settings.model.phone_layer = 1\n")
+    run = opened(tones, "data.lexicon=lexicon.txt")
+    assert not run.prepared.pronunciations.exists()
+    run.carry_out(Step("other", 1, "quiet", is_scored=False), WORLD)
+    assert run.run_folder("other", 1, "quiet").pronunciations.exists()
+
+
 def test_a_row_with_other_features_prepares_its_own(
     tones: Path, trained: list[tuple[str, str]]
 ) -> None:

@@ -12,6 +12,7 @@ import soundfile
 import torch
 
 from asrkit.data.manifest import Utterance
+from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.nn.model import AcousticModel
 from asrkit.settings import Settings
@@ -33,6 +34,7 @@ class MakeTrainer(Protocol):
         evaluate: Callable[[AcousticModel], DevResult] = ...,
         utterances: Sequence[Utterance] | None = None,
         world: World = ...,
+        pronunciations: Pronunciations | None = ...,
         **tables: dict[str, Any],
     ) -> Trainer: ...
 
@@ -91,12 +93,23 @@ def make_trainer(utterances: list[Utterance], tokens: TokenTable) -> MakeTrainer
         evaluate: Callable[[AcousticModel], DevResult] = feigned_dev_set,
         utterances: Sequence[Utterance] = tuple(utterances),
         world: World = World(0, 1, torch.device("cpu")),  # noqa: B008
+        pronunciations: Pronunciations | None = None,
         **tables: dict[str, Any],
     ) -> Trainer:
         settings = tiny_settings(**tables)
         torch.manual_seed(settings.recipe.seed)
-        model = AcousticModel(settings, len(tokens))
+        num_phones = len(pronunciations.table) if pronunciations else 0
+        model = AcousticModel(settings, len(tokens), num_phones=num_phones)
         folder.mkdir(exist_ok=True)
-        return Trainer(model, utterances, tokens, evaluate, settings, folder, world)
+        return Trainer(
+            model,
+            utterances,
+            tokens,
+            evaluate,
+            settings,
+            folder,
+            world,
+            pronunciations=pronunciations,
+        )
 
     return make

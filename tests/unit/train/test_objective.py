@@ -15,6 +15,7 @@ from torch import Tensor
 from asrkit.ctc.loss import ctc_nll
 from asrkit.data.dataset import Batch
 from asrkit.data.manifest import Utterance
+from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import DivergenceError, FeasibilityError
 from asrkit.nn.model import AcousticModel
@@ -31,6 +32,7 @@ MakeTrainer = Callable[..., Trainer]
 KINDS = ["ctc", "transducer", "next_label"]
 LABELS = [[1, 2, 2], [3], []]
 FRAMES = [9, 4, 6]
+PHONES = [[1, 1, 2, 1], [2], [1]]
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +133,55 @@ def test_intermediate_ctc(make_settings: Callable[..., Settings]) -> None:
     assert statistics["intermediate_loss"] == pytest.approx(means.mean().item())
 
 
+@pytest.fixture
+def with_phones(make_settings: Callable[..., Settings]) -> AcousticModel:
+    torch.manual_seed(2)
+    settings = make_settings(model={"num_layers": 3, "phone_layer": 2})
+    return AcousticModel(settings, vocab_size=4, num_phones=3).eval()
+
+
+@pytest.mark.parametrize("layers", [(), (1,)])
+def test_ctc_of_tokens_and_phones(with_phones: AcousticModel, layers: tuple[int, ...]) -> None:
+    batch = batch_of(LABELS, PHONES)
+    plain = make_objective(with_phones, layers, 0.3).measure(batch, features)
+    objective = make_objective(with_phones, layers, 0.3, phone_weight=0.25)
+    measured = objective.measure(batch, features)
+    log_probs, out_lens = with_phones.network.read_phones(*features())
+    nll = ctc_nll(log_probs, out_lens, batch.phones, batch.phone_lens)
+    torch.testing.assert_close(measured.phone_nll, nll)
+    torch.testing.assert_close(measured.loss, 0.75 * plain.loss + 0.25 * nll)
+    assert torch.equal(measured.nll, plain.nll)
+    assert torch.equal(measured.outputs, with_phones.network(*features())[0])
+    assert plain.phone_nll is None
+    added = {"phone_loss": pytest.approx(nll.mean().item())}
+    assert objective.statistics(measured, batch) == objective.statistics(plain, batch) | added
+
+
+@pytest.mark.parametrize("phones", [[], [1, 1, 1], [1, 2, 1, 2, 1]])
+def test_phones_that_are_unknown_or_too_many_teach_nothing(
+    with_phones: AcousticModel, phones: list[int]
+) -> None:
+    # The second utterance has 4 frames; the third phone of three equal ones would be the fifth.
+    network = with_phones.network
+    batch = batch_of(LABELS, [PHONES[0], phones, PHONES[2]])
+    measured = make_objective(with_phones, phone_weight=0.25).measure(batch, features)
+    assert torch.equal(measured.loss == measured.nll, torch.tensor([False, True, False]))
+    assert len(measured.phone_nll) == 2
+    measured.loss[1].backward()
+    assert not network.phone_output.weight.grad.any()
+    assert network.output.weight.grad.any()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_a_batch_that_teaches_no_phones_tells_nothing_of_them(with_phones: AcousticModel) -> None:
+    batch = batch_of(LABELS)
+    objective = make_objective(with_phones, phone_weight=0.25)
+    measured = objective.measure(batch, features)
+    assert torch.equal(measured.loss, measured.nll)
+    assert objective.statistics(measured, batch).keys() == {"blank_share", "emission_rate"}
+
+
 def test_the_loss_in_the_metrics_is_that_of_the_last_layer(
     tmp_path: Path, make_trainer: MakeTrainer
 ) -> None:
@@ -222,6 +273,12 @@ def any_dev_set(model: AcousticModel) -> DevResult:
     return DevResult(1.0, 1.0 / (1.0 + weights.norm().item()), 1.0)
 
 
+@pytest.fixture
+def pronunciations() -> Pronunciations:
+    lexicon = {"b": ("y",), "ab": ("x", "y"), "cab": ("z", "x", "y"), "cc": ("z", "z")}
+    return Pronunciations.for_texts(lexicon, lexicon)
+
+
 @pytest.mark.parametrize("kind", ["transducer", "next_label"])
 def test_a_run_learns(tmp_path: Path, make_trainer: MakeTrainer, kind: str) -> None:
     make_trainer(
@@ -237,15 +294,37 @@ def test_a_run_learns(tmp_path: Path, make_trainer: MakeTrainer, kind: str) -> N
     assert step.keys() == figures | {"hardest", "hardest_loss"}
 
 
-@pytest.mark.parametrize("kind", ["transducer", "next_label"])
-def test_killed_it_goes_on_bit_for_bit(
-    tmp_path: Path, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, kind: str
+def test_a_run_learns_phones_of_the_words_that_have_any(
+    tmp_path: Path, make_trainer: MakeTrainer, pronunciations: Pronunciations
 ) -> None:
-    tables: dict[str, dict[str, Any]] = {
+    make_trainer(
+        tmp_path / "run",
+        pronunciations=pronunciations,
+        model={"num_layers": 2, "phone_layer": 1},
+        data={"max_batch_s": 4.0, "num_buckets": 1},
+        train={"max_epochs": 12, "learning_rate": 0.03},
+    ).run()
+    steps = read_metrics(tmp_path / "run", "step")
+    assert steps[-1]["phone_loss"] < 0.75 * steps[0]["phone_loss"]
+    assert steps[-1]["loss"] < 0.75 * steps[0]["loss"]
+
+
+@pytest.mark.parametrize("kind", ["ctc", "transducer", "next_label"])
+def test_killed_it_goes_on_bit_for_bit(
+    tmp_path: Path,
+    make_trainer: MakeTrainer,
+    monkeypatch: pytest.MonkeyPatch,
+    pronunciations: Pronunciations,
+    kind: str,
+) -> None:
+    tables: dict[str, Any] = {
         "augment": {"speed_factors": (0.9, 1.1)},
         "model": {"kind": kind, "prediction_size": 4, "joint_size": 4, "dropout": 0.3},
         "train": {"checkpoint_steps": 2, "weight_noise_std": 0.05, "accumulate_batches": 2},
     }
+    if kind == "ctc":  # what tokens alone do is seen in test_loop.py
+        tables["model"]["phone_layer"] = 1
+        tables["pronunciations"] = pronunciations
     monkeypatch.setattr(transducer_loss, "MAX_JOINED", 2000)  # some batches go in pieces
     make_trainer(tmp_path / "whole", evaluate=any_dev_set, **tables).run()
 

@@ -123,6 +123,19 @@ def test_failures_among_others(tone_recognizer: Recognizer, record, tmp_path: Pa
     assert messages[4] == "3.wav: the text '' has no words; expected what is said"
 
 
+def test_a_model_with_phones_aligns_its_tokens(tone_recognizer: Recognizer, record) -> None:
+    plain = tone_recognizer
+    layers = plain.settings.model.model_copy(update={"phone_layer": 1})
+    decode = plain.settings.decode.model_copy(update={"method": "beam", "reads": "phones"})
+    settings = plain.settings.model_copy(update={"model": layers, "decode": decode})
+    phones = TokenTable(("<blank>", "x", "y"), "phone")
+    model = AcousticModel(settings, len(plain.tokens), num_phones=len(phones)).eval()
+    model.load_state_dict(plain.model.state_dict(), strict=False)
+    both = replace(plain, model=model, settings=settings, phones=phones)
+    recording = record("ab ca", "ab ca")
+    assert align_one(both, recording) == align_one(plain, recording)
+
+
 def test_a_model_that_cannot_align(tone_recognizer: Recognizer, record) -> None:
     settings = Settings.model_validate(
         {"recipe": {"name": "x", "description": ""}, "model": {"kind": "transducer"}}

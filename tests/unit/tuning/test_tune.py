@@ -6,14 +6,20 @@ import math
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
-from asrkit.data.manifest import Utterance
+from asrkit.data.audio import read_audio
+from asrkit.data.dataset import collate
+from asrkit.data.manifest import Utterance, write_manifest
+from asrkit.data.tokens import TokenTable
 from asrkit.decode.hypothesis import Hypothesis
+from asrkit.inference import recognize
 from asrkit.model_file import Recognizer
+from asrkit.nn.model import AcousticModel
 from asrkit.settings import DecodeSettings
-from asrkit.tuning.dev_set import Decoded, DevSet
+from asrkit.tuning.dev_set import Decoded, DevSet, listen
 from asrkit.tuning.picture import draw_reliability, draw_surface
 from asrkit.tuning.report import Checked, TuningReport
 from asrkit.tuning.tune import Tuning, calibrate_words, tune
@@ -104,6 +110,83 @@ def test_finds_the_weights_of_a_language_model(fused: Tuning) -> None:
 def test_unknown_words_cost_what_makes_the_fewest_errors(fused: Tuning) -> None:
     assert fused.settings.oov_penalty == 8.0
     assert fused.rows["beam"].settings.oov_penalty == 0.0
+
+
+ARPA = """\\data\\
+ngram 1=5
+
+\\1-grams:
+-0.5 </s>
+-99 <s>
+-2 <unk>
+-0.5 ab
+-0.5 ca
+
+\\end\\
+"""
+
+
+@pytest.fixture
+def reading_phones(tmp_path: Path) -> DecodeSettings:
+    (tmp_path / "lm.arpa").write_text(ARPA)
+    (tmp_path / "words.txt").write_text("ab x y\nca z\n")
+    return DecodeSettings(
+        method="beam",
+        reads="phones",
+        lm=str(tmp_path / "lm.arpa"),
+        lexicon=str(tmp_path / "words.txt"),
+    )
+
+
+PHONES = TokenTable.from_texts(["x y z"], "phone")
+
+
+def test_phones_are_read_with_the_language_model_alone(
+    tone_recognizer: Recognizer, reading_phones: DecodeSettings
+) -> None:
+    recognizer = dataclasses.replace(tone_recognizer, phones=PHONES)
+    tokens = spoken(recognizer, [("c", 0.9)])
+    phones = spoken(
+        dataclasses.replace(recognizer, tokens=PHONES), [("x", 0.9), ("y", 0.9), ("z", 0.9)]
+    )
+    dev = DevSet("dev", utterances("ab ca"), tokens, recognizer, 1, phones)
+    tuning = tune(dev, reading_phones, beam_sizes=[4])
+    found = {
+        name: (row.settings.reads, row.hypotheses[0].unit, row.hypotheses[0].text)
+        for name, row in tuning.rows.items()
+    }
+    assert found == {
+        "greedy": ("tokens", "char", "c"),
+        "beam": ("tokens", "char", "c"),
+        "beam + LM": ("phones", "phone", "ab ca"),
+    }
+    assert (tuning.chosen, tuning.settings.reads) == ("beam + LM", "phones")
+
+
+def test_a_dev_set_is_listened_to_for_tokens_and_phones(
+    tmp_path: Path, tone_recognizer: Recognizer, reading_phones: DecodeSettings, say_in_tones
+) -> None:
+    layers = tone_recognizer.settings.model.model_copy(update={"phone_layer": 1})
+    settings = tone_recognizer.settings.model_copy(update={"model": layers})
+    torch.manual_seed(4)
+    model = AcousticModel(settings, len(tone_recognizer.tokens), num_phones=len(PHONES)).eval()
+    recognizer = dataclasses.replace(tone_recognizer, model=model, settings=settings, phones=PHONES)
+    found = []
+    for number, text in enumerate(("abc", "a")):
+        path = tmp_path / f"u{number}.wav"
+        soundfile.write(path, say_in_tones(text), 16000)
+        found.append(Utterance(path.stem, path, soundfile.info(path).duration, text))
+    write_manifest(tmp_path / "dev.jsonl", found)
+    dev = listen(recognizer, tmp_path / "dev.jsonl", threads=1)
+    batch = collate(found, [read_audio(each.audio_path, 16000) for each in found], None)
+    for decode in (DecodeSettings(method="beam"), reading_phones):
+        table = recognizer.table(decode)
+        expected = recognize(model, batch, table, decode)
+        decoded = dev.decode(decode).hypotheses
+        assert [each.unit for each in decoded] == [table.unit] * 2
+        for one, other in zip(decoded, expected, strict=True):
+            assert one.text == other.text
+            assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
 
 
 def test_fits_the_confidence_of_the_words(doubtful: DevSet) -> None:
