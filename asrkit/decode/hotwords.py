@@ -114,8 +114,9 @@ class HotwordAutomaton:
             for word, found in zip(words, spellings, strict=True):
                 if not found:
                     raise UsageError(
-                        f"hotword {hotword.phrase!r}: the model's tokens cannot spell {word!r}; "
-                        "write it with letters the model knows, or leave it out"
+                        f"hotword {hotword.phrase!r}: the model's tokens cannot spell {word!r}, or "
+                        "its lexicon lacks it; write it with letters the model knows, add a line "
+                        "for it to the lexicon, or leave it out"
                     )
             num_ways = math.prod(map(len, spellings))
             if num_ways > _MAX_WAYS:
