@@ -251,6 +251,9 @@ class DecodeSettings(Table):
     lexicon: str = ""
     """A word and its tokens a line; without it, the words of the language model as they are
     spelled. A relative path is taken from here."""
+    pronouncer: str = ""
+    """What `asrkit lexicon learn` writes: guesses the phones of hotwords that a lexicon of phones
+    lacks, which become words of it. A relative path is taken from here."""
     lm_weight: NonNegativeFloat = 0.5
     """Factor of the language model's log-probabilities."""
     word_bonus: float = 0.0

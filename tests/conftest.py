@@ -80,3 +80,25 @@ def tone_recognizer(say_in_tones: Callable[..., NDArray[np.float64]]) -> Recogni
             candidate_weight[unit, feats.mean(dim=(0, 1)).argmax()] = 1.0
             output.weight[tokens.symbols.index(letter), unit] = 4.0
     return Recognizer(model, tokens, settings, "# tones\n\nLetters said as tones.\n")
+
+
+@pytest.fixture(scope="session")
+def tone_phone_recognizer(tone_recognizer: Recognizer) -> Recognizer:
+    """Recognises the same tones but that of the space, and takes them for phones."""
+    import torch
+
+    from asrkit.data.tokens import TokenTable
+    from asrkit.model_file import Recognizer
+    from asrkit.nn.model import AcousticModel
+
+    phones = TokenTable.from_texts(["a b c"], "phone")
+    rows = [tone_recognizer.tokens.symbols.index(symbol) for symbol in phones.symbols]
+    weights = dict(tone_recognizer.model.state_dict())
+    for name in ("network.output.weight", "network.output.bias"):
+        weights[name] = weights[name][torch.tensor(rows)]
+    settings = tone_recognizer.settings
+    data = settings.data.model_copy(update={"unit": "phone"})
+    settings = settings.model_copy(update={"data": data})
+    model = AcousticModel(settings, len(phones)).eval()
+    model.load_state_dict(weights)
+    return Recognizer(model, phones, settings, tone_recognizer.card)

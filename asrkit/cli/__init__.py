@@ -13,6 +13,7 @@ from asrkit.cli.align import align_command
 from asrkit.cli.compare import compare_command
 from asrkit.cli.data import app as data_app
 from asrkit.cli.doctor import doctor_command
+from asrkit.cli.lexicon import app as lexicon_app
 from asrkit.cli.lm import app as lm_app
 from asrkit.cli.model import app as model_app
 from asrkit.cli.plan import plan_command
@@ -65,6 +66,7 @@ app.command("recipes")(recipes_command)
 app.add_typer(data_app, name="data")
 app.add_typer(model_app, name="model")
 app.add_typer(lm_app, name="lm")
+app.add_typer(lexicon_app, name="lexicon")
 
 
 def main() -> None:

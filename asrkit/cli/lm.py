@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asrkit.cli.results import check_out_file
+
 if TYPE_CHECKING:
     from asrkit.lm.ngram import NGramModel
 
@@ -178,10 +180,7 @@ def _check_out(out: Path, quantize: bool) -> None:
 
     if quantize and _is_arpa(out):
         raise UsageError(f"{out}: ARPA cannot be quantized; expected another ending, such as .bin")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"{out}: no folder {out.parent}; expected one; create it")
-    if out.is_dir():
-        raise UsageError(f"{out}: a folder; expected the name of a file")
+    check_out_file(out)
 
 
 def _save(out: Path, model: NGramModel, quantize: bool) -> None:

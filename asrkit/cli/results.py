@@ -1,4 +1,4 @@
-"""What commands share that give a result for each of many files."""
+"""What commands share that write files or give a result for each of many."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ def check_fits_stdout(formats: Iterable[str], num_files: int) -> None:
             raise UsageError(
                 f"--format {name}: its files hold one recording each; several need --out DIR"
             )
+
+
+def check_out_file(out: Path) -> None:
+    """Refuse the name of a file that cannot be written before the work is done."""
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"{out}: no folder {out.parent}; expected one; create it")
+    if out.is_dir():
+        raise UsageError(f"{out}: a folder; expected the name of a file")
 
 
 def write_result(path: Path, text: str) -> None:

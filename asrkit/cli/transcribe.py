@@ -94,6 +94,16 @@ def transcribe_command(
             metavar="FILE", exists=True, dir_okay=False, help="A word and its tokens a line."
         ),
     ] = None,
+    pronouncer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="What `asrkit lexicon learn` writes: guesses phones of hotwords that the lexicon "
+            "lacks.",
+        ),
+    ] = None,
     vocabulary: Annotated[
         Literal["open", "closed"] | None,
         typer.Option(help="closed: only words of the lexicon or the language model."),
@@ -172,6 +182,7 @@ def transcribe_command(
             "lm_weight": lm_weight,
             "word_bonus": word_bonus,
             "lexicon": lexicon and str(lexicon),
+            "pronouncer": pronouncer and str(pronouncer),
             "vocabulary": vocabulary,
             "hotwords": _read_hotwords(hotwords, hotword),
         }
@@ -266,6 +277,10 @@ def _decode_settings(
     if "lm_weight" in given and not settings.lm:
         raise UsageError(
             f"--lm-weight {given['lm_weight']}: there is no language model; add --lm FILE"
+        )
+    if "pronouncer" in given and not settings.hotwords:
+        raise UsageError(
+            f"--pronouncer {settings.pronouncer}: there are no hotwords to pronounce; add --hotword"
         )
     check_fusion(settings)
     return settings

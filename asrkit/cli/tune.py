@@ -65,7 +65,7 @@ def tune_command(
     import os
     from dataclasses import replace
 
-    from asrkit.decode.fusion import relate_decode_files
+    from asrkit.decode.fusion import place_decode_files, relate_decode_files
     from asrkit.errors import UsageError
     from asrkit.files import write_atomically
     from asrkit.model_file import load_recognizer, save_recognizer
@@ -81,9 +81,16 @@ def tune_command(
         raise UsageError(f"--lexicon {lexicon}: has weights to tune only with a language model")
     sizes = _read_beam_sizes(beam_sizes)
     recognizer = load_recognizer(model)
-    wanted = {"lm": lm and str(lm), "lexicon": lexicon and str(lexicon), "vocabulary": vocabulary}
+    wanted = {
+        "lm": lm and str(lm),
+        "lexicon": lexicon and str(lexicon),
+        "pronouncer": None if lexicon else "",  # the model's own serves any lexicon
+        "vocabulary": vocabulary,
+    }
     given = {name: value for name, value in wanted.items() if value is not None}
-    settings = recognizer.settings.decode.model_copy(update={"lm": "", "lexicon": "", **given})
+    settings = place_decode_files(recognizer.settings.decode, model.parent).model_copy(
+        update={"lm": "", "lexicon": "", **given}
+    )
 
     threads = threads or os.cpu_count() or 1
     dev = listen(recognizer, manifest, threads)

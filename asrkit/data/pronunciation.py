@@ -24,21 +24,26 @@ def read_pronunciations(path: Path) -> dict[str, Phones]:
         be read.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TokenError(f"{path}: cannot be read as a lexicon: {error}") from error
+    return parse_pronunciations(text, str(path))
+
+
+def parse_pronunciations(text: str, where: str) -> dict[str, Phones]:
+    """Read the text of a lexicon, as `read_pronunciations`; errors name `where` it is from."""
     phones_of: dict[str, Phones] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         word, *phones = line.split() or [""]
         if not word:
             continue
         if not phones:
             raise TokenError(
-                f"{path}:{number}: {word!r} has no phones; expected a word and its phones"
+                f"{where}:{number}: {word!r} has no phones; expected a word and its phones"
             )
         phones_of.setdefault(word, tuple(phones))
     if not phones_of:
-        raise TokenError(f"{path}: no words; expected a word and its phones a line")
+        raise TokenError(f"{where}: no words; expected a word and its phones a line")
     return phones_of
 
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.hotwords import HotwordAutomaton, parse_hotword
 from asrkit.decode.lexicon import Letters, Lexicon, Spelling, Trie
+from asrkit.decode.pronounced import with_hotwords
 from asrkit.errors import UsageError
 from asrkit.lm.model_file import load_ngram
 from asrkit.lm.ngram import NGramArrays, NGramModel
@@ -133,6 +134,10 @@ class Fusion:
     has_lm: bool
 
 
+DECODE_FILES = ("lm", "lexicon", "pronouncer")
+"""Settings that are paths of files."""
+
+
 def place_decode_files(settings: DecodeSettings, folder: Path) -> DecodeSettings:
     """Take relative paths of the settings from a folder: the recipe's, or the model file's."""
     return _with_paths(settings, lambda path: str(folder / path))
@@ -144,14 +149,14 @@ def relate_decode_files(settings: DecodeSettings, folder: Path) -> DecodeSetting
 
 
 def _with_paths(settings: DecodeSettings, change: Callable[[str], str]) -> DecodeSettings:
-    paths = {"lm": settings.lm, "lexicon": settings.lexicon}
+    paths = {name: getattr(settings, name) for name in DECODE_FILES}
     changed = {name: change(path) for name, path in paths.items() if path}
     return settings.model_copy(update=changed)
 
 
 def without_fusion(settings: DecodeSettings) -> DecodeSettings:
     """Leave out all that only a beam search heeds."""
-    fused = ("reads", "lm", "lexicon", "vocabulary", "word_bonus", "hotwords")
+    fused = ("reads", *DECODE_FILES, "vocabulary", "word_bonus", "hotwords")
     defaults = DecodeSettings()
     return settings.model_copy(update={name: getattr(defaults, name) for name in fused})
 
@@ -167,6 +172,7 @@ def check_fusion(settings: DecodeSettings) -> None:
     given = {
         "lm": settings.lm,
         "lexicon": settings.lexicon,
+        "pronouncer": settings.pronouncer,
         "hotwords": settings.hotwords,
         "word_bonus": settings.word_bonus,
     }
@@ -181,6 +187,11 @@ def check_fusion(settings: DecodeSettings) -> None:
         raise UsageError(
             'decode.reads = "phones": nothing tells which words they make; name a lexicon, or read '
             "tokens"
+        )
+    if settings.pronouncer and not settings.lexicon:
+        raise UsageError(
+            f"decode.pronouncer = {settings.pronouncer!r}: there is no lexicon that lacks words; "
+            "name one, or no pronouncer"
         )
     if settings.vocabulary == "closed" and not (settings.lm or settings.lexicon):
         raise UsageError(
@@ -204,7 +215,7 @@ def make_fusion(settings: DecodeSettings, tokens: TokenTable) -> Fusion | None:
     TokenError
         If the lexicon is malformed.
     LanguageModelError
-        If the model is.
+        If the model or the pronouncer is.
     """
     hotwords = [parse_hotword(text, settings.hotword_weight) for text in settings.hotwords]
     if not (settings.lm or settings.lexicon or settings.word_bonus or any(hotwords)):
@@ -220,7 +231,10 @@ _MAKING = Lock()
 @lru_cache(maxsize=1)
 def _make_fusion(settings: DecodeSettings, tokens: TokenTable) -> Fusion:
     lm = _load_lm(settings.lm) if settings.lm else None
-    return build_fusion(settings, tokens, lm, _load_lexicon(settings.lexicon, settings.lm, tokens))
+    lexicon = _load_lexicon(settings.lexicon, settings.lm, tokens)
+    if settings.pronouncer:
+        lexicon = with_hotwords(lexicon, settings, tokens)
+    return build_fusion(settings, tokens, lm, lexicon)
 
 
 @lru_cache(maxsize=1)

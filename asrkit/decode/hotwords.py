@@ -116,7 +116,8 @@ class HotwordAutomaton:
                     raise UsageError(
                         f"hotword {hotword.phrase!r}: the model's tokens cannot spell {word!r}, or "
                         "its lexicon lacks it; write it with letters the model knows, add a line "
-                        "for it to the lexicon, or leave it out"
+                        "for it to the lexicon, name a decode.pronouncer that guesses its phones, "
+                        "or leave it out"
                     )
             num_ways = math.prod(map(len, spellings))
             if num_ways > _MAX_WAYS:

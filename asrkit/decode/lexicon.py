@@ -102,6 +102,11 @@ class Lexicon:
             by_word.setdefault(self.words[number], []).append(letters)
         return by_word
 
+    def with_words(self, spelled: Mapping[str, Letters]) -> Lexicon:
+        """Add words that it lacks, each with a spelling of at least one letter."""
+        added = enumerate(spelled.values(), start=len(self.words))
+        return Lexicon((*self.words, *spelled), (*self.spellings, *added))
+
     @classmethod
     def from_words(cls, words: Iterable[str], spelling: Spelling, is_split: bool) -> Lexicon:
         """Spell words as they are written, but those that are endless or that tokens cannot spell.

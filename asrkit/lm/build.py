@@ -7,7 +7,7 @@ from itertools import compress
 from pathlib import Path
 
 from asrkit.errors import UsageError
-from asrkit.lm.corpus import read_corpus
+from asrkit.lm.corpus import Corpus, read_corpus
 from asrkit.lm.counting import count_ngrams
 from asrkit.lm.entropy_pruning import prune_by_entropy
 from asrkit.lm.kneser_ney import estimate, frequent_ngrams
@@ -67,20 +67,48 @@ def build_model(
     def on_read(num_bytes: int) -> None:
         report("reading", reading * num_bytes / total_bytes if total_bytes else 0.0)
 
-    corpus = read_corpus(paths, vocabulary, max_words, on_read)
+    return estimate_model(
+        read_corpus(paths, vocabulary, max_words, on_read),
+        order,
+        limits=limits,
+        entropy_threshold=entropy_threshold,
+        discount_fallback=discount_fallback,
+        on_progress=lambda stage, share: report(stage, reading + (1 - reading) * share),
+    )
+
+
+def estimate_model(
+    corpus: Corpus,
+    order: int,
+    *,
+    limits: Sequence[int],
+    entropy_threshold: float,
+    discount_fallback: bool,
+    on_progress: Callable[[str, float], None],
+) -> NGramModel:
+    """Estimate a model of a text in memory.
+
+    `limits` are those of each order, see `asrkit.lm.kneser_ney.frequent_ngrams`; the rest is as for
+    `build_model`.
+
+    Raises
+    ------
+    LanguageModelError
+        If the text is too small or odd for the smoothing.
+    """
     counts = []
     for number, level in enumerate(count_ngrams(corpus, order), 1):
         counts.append(level)
-        report("counting", reading + 0.3 * number / order)
-    report("estimating", 0.7)
+        on_progress("counting", 0.5 * number / order)
+    on_progress("estimating", 0.5)
     kept = frequent_ngrams(counts, limits)
     levels = estimate(counts, kept, discount_fallback=discount_fallback)
     words = list(compress(corpus.words, kept[0]))
     del counts, kept
     if entropy_threshold > 0:
-        report("pruning", 0.8)
+        on_progress("pruning", 0.65)
         levels = prune_by_entropy(levels, entropy_threshold)
-    report("linking", 0.9)
+    on_progress("linking", 0.85)
     return NGramModel(words, build_arrays(levels), [len(level) for level in levels])
 
 

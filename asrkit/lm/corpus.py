@@ -13,7 +13,7 @@ from asrkit.errors import LanguageModelError, UsageError
 from asrkit.lm.ngram import SENTENCE_END, SENTENCE_START, UNKNOWN, Int32
 from asrkit.lm.text import Lines, read_lines
 
-_SPECIAL = (UNKNOWN, SENTENCE_START, SENTENCE_END)
+SPECIAL_WORDS = (UNKNOWN, SENTENCE_START, SENTENCE_END)
 UNK_ID, START_ID, END_ID = range(3)
 
 _MAX_TOKENS = 2**31 - 1
@@ -77,11 +77,11 @@ def read_corpus(
         numbered: defaultdict[bytes, int] = defaultdict()
         numbered.default_factory = numbered.__len__
         ids = numbered
-        for word in _SPECIAL:
+        for word in SPECIAL_WORDS:
             ids[word.encode()]
     else:
         ids = _Closed()
-        for word in (*_SPECIAL, *vocabulary):
+        for word in (*SPECIAL_WORDS, *vocabulary):
             ids.setdefault(word.encode(), len(ids))
     pieces = []
     num_tokens = bytes_before = 0
@@ -163,9 +163,9 @@ def _refuse_boundaries(lines: Lines) -> None:
 def _keep_frequent(
     words: tuple[str, ...], tokens: Int32, max_words: int
 ) -> tuple[tuple[str, ...], Int32]:
-    counts = np.bincount(tokens, minlength=len(words))[len(_SPECIAL) :]
-    kept = np.sort(np.argsort(-counts, kind="stable")[:max_words]) + len(_SPECIAL)
-    kept = np.concatenate([np.arange(len(_SPECIAL)), kept])
+    counts = np.bincount(tokens, minlength=len(words))[len(SPECIAL_WORDS) :]
+    kept = np.sort(np.argsort(-counts, kind="stable")[:max_words]) + len(SPECIAL_WORDS)
+    kept = np.concatenate([np.arange(len(SPECIAL_WORDS)), kept])
     new_ids = np.zeros(len(words), np.int32)
     new_ids[kept] = np.arange(len(kept), dtype=np.int32)
     return tuple(words[k] for k in kept), new_ids[tokens]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from asrkit.decode.fusion import DECODE_FILES
 from asrkit.errors import UsageError
 from asrkit.files import write_atomically
 from asrkit.model_file import sha256_of
@@ -20,7 +21,7 @@ def describe_run(
 ) -> dict[str, object]:
     """Tell what decides a transcript besides the audio; files by their content, not their place."""
     decode: dict[str, object] = settings.model_dump(mode="json")
-    for name in ("lm", "lexicon"):
+    for name in DECODE_FILES:
         if decode[name]:
             decode[name] = sha256_of(Path(str(decode[name])))
     model_is = {"model": sha256_of(model), "precision": precision}

@@ -99,6 +99,7 @@ def tune(dev: DevSet, settings: DecodeSettings, beam_sizes: Sequence[int] = BEAM
             "reads": "tokens",
             "lm": "",
             "lexicon": "",
+            "pronouncer": "",
             "vocabulary": "open",
             "word_bonus": 0.0,
         }

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = {"settings", "settings_types", "lab_settings"}
 CORE = SETTINGS | {"errors", "config", "bundled", "files", "progress", "compiled"}
 TRAINING = {"data", "features", "nn", "ctc", "train"}
-LAYERS = CORE | TRAINING | {"lm", "decode", "score"}
+LAYERS = CORE | TRAINING | {"lm", "pronounce", "decode", "score"}
 MAY_IMPORT = {
     "errors": set(),
     "settings_types": set(),
@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "train": CORE | TRAINING,
     "lab": CORE | {"nn", "train.optimizer", "train.seeding"},
     "lm": CORE | {"data"},
-    "decode": CORE | {"data.tokens", "data.bpe", "lm"},
+    "pronounce": CORE | {"data", "lm"},
+    "decode": CORE | {"data.tokens", "data.bpe", "lm", "pronounce"},
     "score": CORE | {"data.manifest", "data.table"},
     "model_file": LAYERS,
     "inference": LAYERS,
@@ -64,6 +65,7 @@ A_RECIPE_MAY_IMPORT = {"data", "errors", "settings"}
 
 WITHOUT_TORCH = {
     *("asrkit.errors", "asrkit.settings", "asrkit.config", "asrkit.score", "asrkit.lm"),
+    *("asrkit.pronounce", "asrkit.pronounce.learn", "asrkit.pronounce.guess"),
     *("asrkit.cli", "asrkit.__main__"),
     *("asrkit.data.manifest", "asrkit.data.audio", "asrkit.data.tokens", "asrkit.data.batching"),
     *("asrkit.data.validate", "asrkit.data.kaldi", "asrkit.data.table", "asrkit.data.corpus"),

@@ -18,6 +18,9 @@ import soundfile
 import typer
 
 from asrkit import cli, errors
+from asrkit.lm.model_file import save_ngram
+from asrkit.model_file import Recognizer, save_recognizer
+from asrkit.pronounce.learn import learn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -147,6 +150,12 @@ CASES = [
     Case("transcribe", "--lm-weight", FUSED, "--lm-weight 2.5"),
     Case("transcribe", "--word-bonus", FUSED, "--word-bonus 3"),
     Case("transcribe", "--lexicon", FUSED, "--vocabulary closed --lexicon words.lex"),
+    Case(
+        "transcribe",
+        "--pronouncer",
+        "two.wav --model phones.asr --method beam --lexicon words.lex --hotword ba:50",
+        "--pronouncer letters.bin",
+    ),
     Case("transcribe", "--vocabulary", FUSED, "--vocabulary closed"),
     Case("transcribe", "--hotwords", BEAM, "--hotwords hot.txt"),
     Case("transcribe", "--hotword", BEAM, "--hotword ca:20"),
@@ -216,6 +225,8 @@ CASES = [
     Case("lm perplexity", "--json", "toy.arpa few.txt", "--json"),
     Case("lm convert", "--out", "toy.arpa", "--out toy.bin", names),
     Case("lm convert", "--quantize", "toy.arpa --out toy.bin", "--quantize", files),
+    Case("lexicon learn", "--out", "words.lex", "--out learned.bin", names),
+    Case("lexicon guess", "--words", "letters.bin ba", "--words two.txt"),
 ]
 
 
@@ -243,12 +254,20 @@ def test_every_option_has_a_case() -> None:
 
 @pytest.fixture(scope="module")
 def world(
-    asrkit, recipe: Path, model: Path, tmp_path_factory: pytest.TempPathFactory, say_in_tones
+    asrkit,
+    recipe: Path,
+    model: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    say_in_tones,
+    tone_phone_recognizer: Recognizer,
 ) -> Path:
     """A folder with something of everything that a command may be told of."""
     folder = tmp_path_factory.mktemp("world") / "here"
     shutil.copytree(recipe.parent, folder)
     shutil.copy(model, folder / "model.asr")
+    save_recognizer(folder / "phones.asr", tone_phone_recognizer)
+    sounds = {"ab": ("a", "b"), "b": ("b",), "cab": ("c", "a", "b"), "a": ("a",)}
+    save_ngram(folder / "letters.bin", learn(sounds))
     for name, text in {"one": "ab ca", "two": "b ab"}.items():
         soundfile.write(folder / f"{name}.wav", say_in_tones(text), 16000)
     rows = [("one", "ab ca", "Ab c"), ("two", "b ab", "b a b")]
@@ -350,6 +369,13 @@ def fields(count: int) -> Callable[[str], None]:
     return check
 
 
+def lines_of(count: int) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        assert [len(line.split(" ", 1)) for line in text.splitlines()] == [2] * count, text
+
+    return check
+
+
 READABLE = {
     "train recipe.toml --json": objects,
     "train recipe.toml --run-dir run --stage score --json": objects,
@@ -367,6 +393,8 @@ READABLE = {
     "model info model.asr --json": one_object,
     "lm info toy.arpa --json": one_object,
     "lm perplexity toy.arpa few.txt --json": one_object,
+    "lexicon guess letters.bin b c": lines_of(2),
+    "lexicon learn words.lex -o learned.bin": lines_of(2),
     "recipes": fields(2),
     "protocols": fields(2),
     "data validate said.jsonl --tokens tokens.txt": fields(3),

@@ -15,9 +15,12 @@ from asrkit.settings import DecodeSettings
 
 
 def test_files_of_the_settings_are_found_from_another_folder(tmp_path: Path) -> None:
-    settings = DecodeSettings(lm="lm.bin", lexicon=str(tmp_path / "words.txt"))
+    settings = DecodeSettings(
+        lm="lm.bin", lexicon=str(tmp_path / "words.txt"), pronouncer="letters.bin"
+    )
     placed = place_decode_files(settings, tmp_path / "recipe")
     assert Path(placed.lm) == tmp_path / "recipe" / "lm.bin"
+    assert Path(placed.pronouncer) == tmp_path / "recipe" / "letters.bin"
     assert Path(placed.lexicon) == tmp_path / "words.txt"
     related = relate_decode_files(placed, tmp_path / "runs" / "mine")
     assert Path(related.lm) == Path("../../recipe/lm.bin")

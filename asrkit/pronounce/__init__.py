@@ -1,0 +1,1 @@
+"""Letters to sounds: pronunciations of words that no lexicon has."""
