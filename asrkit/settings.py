@@ -247,7 +247,7 @@ class DecodeSettings(Table):
     lm: str = ""
     """Language model, ARPA or what `asrkit lm build` writes. A relative path is taken from here."""
     vocabulary: Literal["open", "closed"] = "open"
-    """Whether words outside the lexicon can be spelled."""
+    """Whether words outside the lexicon can be spelled; of phones they cannot."""
     lexicon: str = ""
     """A word and its tokens a line; without it, the words of the language model as they are
     spelled. A relative path is taken from here."""

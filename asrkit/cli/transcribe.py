@@ -106,7 +106,10 @@ def transcribe_command(
     ] = None,
     vocabulary: Annotated[
         Literal["open", "closed"] | None,
-        typer.Option(help="closed: only words of the lexicon or the language model."),
+        typer.Option(
+            help="closed: only words of the lexicon or the language model. A model that reads "
+            "phones knows no others anyway."
+        ),
     ] = None,
     hotwords: Annotated[
         Path | None,

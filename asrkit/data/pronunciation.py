@@ -24,7 +24,7 @@ def read_pronunciations(path: Path) -> dict[str, Phones]:
         be read.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TokenError(f"{path}: cannot be read as a lexicon: {error}") from error
     return parse_pronunciations(text, str(path))

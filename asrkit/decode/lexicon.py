@@ -150,7 +150,7 @@ class Lexicon:
         numbers: dict[str, int] = {}
         spellings: dict[tuple[int, Letters], None] = {}
         try:
-            lines = path.read_text("utf-8").splitlines()
+            lines = path.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise TokenError(f"{path}: cannot be read as a lexicon: {error}") from error
         for number, line in enumerate(lines, start=1):

@@ -26,7 +26,7 @@ def pronunciations() -> Pronunciations:
 
 
 def test_of_several_lines_for_a_word_the_first_counts(path: Path) -> None:
-    path.write_text("the dh ah\n\nže\tž  e\n  \nthe dh iy\n", "utf-8")
+    path.write_text("the dh ah\n\nže\tž  e\n  \nthe dh iy\n", "utf-8-sig")
     assert read_pronunciations(path) == {"the": ("dh", "ah"), "že": ("ž", "e")}
 
 
