@@ -17,8 +17,8 @@ SAID = (
     "the old clock on the wall struck seven and nobody in the room had noticed how dark it was "
     "outside she closed the book put out the lamp and went slowly up the stairs"
 )
-# The model is far from good yet, see recipes/english/README.md. These may only fall.
-MOST_ERRORS, MOST_GREEDY_ERRORS = 0.56, 0.65
+# The model is not good yet, see recipes/english/README.md. These may only fall.
+MOST_ERRORS, MOST_GREEDY_ERRORS = 0.25, 0.65
 
 
 def word_error_rate(text: str) -> float:
@@ -58,10 +58,20 @@ def test_greedy_search_does_without_the_language_model() -> None:
 
 def test_what_is_shipped_is_small() -> None:
     recognizer = load_recognizer(ENGLISH_MODEL)
-    lm = ENGLISH_MODEL.parent / recognizer.settings.decode.lm
-    assert lm.parent == ENGLISH_MODEL.parent
-    assert ENGLISH_MODEL.stat().st_size + lm.stat().st_size <= 60e6
-    assert "the" in load_ngram(lm)
+    decode = recognizer.settings.decode
+    beside = [ENGLISH_MODEL.parent / name for name in (decode.lm, decode.lexicon, decode.pronouncer)]
+    assert {path.parent for path in beside} == {ENGLISH_MODEL.parent}
+    assert sum(path.stat().st_size for path in (ENGLISH_MODEL, *beside)) <= 60e6
+    assert "the" in load_ngram(beside[0])
+
+
+def test_a_name_that_the_lexicon_lacks_can_be_a_hotword() -> None:
+    plain, favoured = (
+        asrkit.load_model(hotwords=hotwords).transcribe(SAMPLE).text
+        for hotwords in ((), ("olclocken:60",))
+    )
+    assert "olclocken" not in plain
+    assert "olclocken" in favoured
 
 
 def test_the_card_names_what_it_was_made_of() -> None:
