@@ -102,7 +102,9 @@ def guess_command(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="What `asrkit lexicon learn` wrote.")
     ],
-    words: Annotated[list[str] | None, typer.Argument(metavar="WORD...")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="WORD...", help="To be pronounced.")
+    ] = None,
     *,
     word_list: Annotated[
         Path | None,

@@ -29,7 +29,8 @@ def write_card(
         f"{'CTC' if model.kind == 'ctc' else model.kind}",
         f"- input: {settings.features.kind} at {settings.data.sample_rate_hz} Hz, "
         f"one output frame every {settings.features.frame_shift_ms * model.subsampling:g} ms",
-        f"- tokens: {settings.data.unit}",
+        f"- tokens: {settings.data.unit}"
+        f"{f'; phones, off layer {model.phone_layer}' if model.phone_layer else ''}",
         f"- trained with: asrkit {environment['asrkit']}, commit "
         f"{environment['git_commit'] or 'unknown'}"
         f"{' with local changes' if environment['git_modified'] else ''}, "

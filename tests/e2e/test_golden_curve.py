@@ -227,8 +227,8 @@ def another_loss(monkeypatch: pytest.MonkeyPatch) -> None:
 def other_first_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     make = stages.AcousticModel
 
-    def make_otherwise(*given: Any) -> Any:
-        model = make(*given)
+    def make_otherwise(*given: Any, **named: Any) -> Any:
+        model = make(*given, **named)
         with torch.no_grad():
             model.network.output.weight.mul_(1.01)
         return model

@@ -125,7 +125,9 @@ def test_batches_stay_within_their_limit(
         patch.setattr(pipeline, "recognize", recognize)
         patch.setattr(pipeline, "open_audio", open_audio)
         fake = SimpleNamespace(
-            model=SimpleNamespace(sample_rate_hz=1000), tokens=SimpleNamespace(unit="char")
+            model=SimpleNamespace(sample_rate_hz=1000),
+            tokens=SimpleNamespace(unit="char"),
+            table=lambda _settings: None,
         )
         sources = [Source(Path(str(n)), Path(str(n)), str(n)) for n in range(len(durations_s))]
         results = list(transcribe(fake, sources, GREEDY, max_batch_s, start_vad=LoudnessVad))
