@@ -59,7 +59,9 @@ def test_greedy_search_does_without_the_language_model() -> None:
 def test_what_is_shipped_is_small() -> None:
     recognizer = load_recognizer(ENGLISH_MODEL)
     decode = recognizer.settings.decode
-    beside = [ENGLISH_MODEL.parent / name for name in (decode.lm, decode.lexicon, decode.pronouncer)]
+    beside = [
+        ENGLISH_MODEL.parent / name for name in (decode.lm, decode.lexicon, decode.pronouncer)
+    ]
     assert {path.parent for path in beside} == {ENGLISH_MODEL.parent}
     assert sum(path.stat().st_size for path in (ENGLISH_MODEL, *beside)) <= 60e6
     assert "the" in load_ngram(beside[0])
