@@ -110,11 +110,9 @@ def save_recognizer(path: Path, recognizer: Recognizer, storage: Storage = "floa
         _CARD: recognizer.card.encode(),
         _SETTINGS: settings_to_toml(settings.model_copy(update={"data": unplaced})).encode(),
         _TOKENS: recognizer.tokens.to_text().encode(),
-        _PHONES: recognizer.phones.to_text().encode() if recognizer.phones else b"",
+        **({_PHONES: recognizer.phones.to_text().encode()} if recognizer.phones else {}),
         _WEIGHTS: save(to_stored(recognizer.model, storage)),
     }
-    if not recognizer.phones:
-        del members[_PHONES]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():

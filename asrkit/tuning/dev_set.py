@@ -19,6 +19,7 @@ from asrkit.errors import DataError, UsageError
 from asrkit.inference import load_by_length
 from asrkit.model_file import Recognizer
 from asrkit.nn.denormals import flushed_denormals
+from asrkit.nn.network import CtcNetwork
 from asrkit.progress import CountProgress
 from asrkit.score.alignment import Edit, align
 from asrkit.score.alternation import read_reference
@@ -170,20 +171,27 @@ def listen(
             f"{manifest}: no transcripts in {len(utterances)} utterances; expected them as text"
         )
     model = recognizer.model
-    readings = (False, True) if recognizer.phones else (False,)
-    log_probs: dict[tuple[str, bool], Tensor] = {}
+    assert isinstance(model.network, CtcNetwork)
+    log_probs: dict[str, Tensor] = {}
+    phone_log_probs: dict[str, Tensor] = {}
     cache = AudioCache(model.sample_rate_hz, max_bytes=0)
     with CountProgress("listening", len(utterances)) as progress:
         for batch in load_by_length(utterances, None, cache, max_batch_s):
-            for reads_phones in readings:
-                with torch.inference_mode(), flushed_denormals():
-                    outputs, out_lens = model(
-                        batch.waves, batch.wave_lens, batch.speakers, reads_phones
-                    )
-                for utt_id, frames, length in zip(
-                    batch.utt_ids, outputs, out_lens.tolist(), strict=True
-                ):
-                    log_probs[utt_id, reads_phones] = frames[:length].clone()
+            with torch.inference_mode(), flushed_denormals():
+                features = model.features(batch.waves, batch.wave_lens, batch.speakers)
+                readings = model.network.read_all(*features)
+            for number, (utt_id, length) in enumerate(
+                zip(batch.utt_ids, readings.out_lens.tolist(), strict=True)
+            ):
+                log_probs[utt_id] = readings.tokens[number, :length].clone()
+                if readings.phones is not None:
+                    phone_log_probs[utt_id] = readings.phones[number, :length].clone()
             progress.advance(len(batch.utt_ids))
-    ordered = [[log_probs[each.utt_id, reading] for each in utterances] for reading in readings]
-    return DevSet(manifest.name, utterances, ordered[0], recognizer, threads, *ordered[1:])
+    return DevSet(
+        manifest.name,
+        utterances,
+        [log_probs[each.utt_id] for each in utterances],
+        recognizer,
+        threads,
+        [phone_log_probs[each.utt_id] for each in utterances if phone_log_probs],
+    )

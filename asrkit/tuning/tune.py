@@ -95,7 +95,6 @@ def tune(dev: DevSet, settings: DecodeSettings, beam_sizes: Sequence[int] = BEAM
     settings = settings.model_copy(update={"method": "beam", "confidence_temperature": 1.0})
     plain = settings.model_copy(
         update={
-            "method": "beam",
             "reads": "tokens",
             "lm": "",
             "lexicon": "",
