@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, TextIO, get_args
 
@@ -101,7 +102,7 @@ class RecipeRun:
             self.run.folder,
             self.world,
             mirror,
-            self._pronunciations(),
+            self._pronunciations,
         )
         clock.start(trainer.position)
         trainer.run()
@@ -117,7 +118,7 @@ class RecipeRun:
         model = self._trained_model(tokens).to(self.world.device)
         settings = self.settings.model_copy(update={"decode": self._decode_settings})
         if settings.decode.reads_phones:
-            tokens = self._phones() or tokens
+            tokens = self._phones or tokens
         for split in self._splits():
             utterances = read_manifest(self.run.manifest(split))
             decode_split(self.run.hypotheses(split), model, utterances, tokens, settings)
@@ -149,7 +150,7 @@ class RecipeRun:
         model = self._trained_model(tokens)
         decode = relate_decode_files(self._decode_settings, self.run.model.parent)
         settings = self.settings.model_copy(update={"decode": decode})
-        save_recognizer(self.run.model, Recognizer(model, tokens, settings, card, self._phones()))
+        save_recognizer(self.run.model, Recognizer(model, tokens, settings, card, self._phones))
 
     @property
     def absent_splits(self) -> list[str]:
@@ -173,18 +174,19 @@ class RecipeRun:
         _require(self.run.tokens, "prepare")
         return TokenTable.read(self.run.tokens, self.settings.data.unit)
 
+    @cached_property
     def _pronunciations(self) -> Pronunciations | None:
         if not self.settings.model.phone_layer:
             return None
         _require(self.run.pronunciations, "prepare")
         return Pronunciations.read(self.run.pronunciations)
 
+    @property
     def _phones(self) -> TokenTable | None:
-        pronunciations = self._pronunciations()
-        return pronunciations.table if pronunciations else None
+        return self._pronunciations.table if self._pronunciations else None
 
     def _new_model(self, tokens: TokenTable) -> AcousticModel:
-        num_phones = len(self._phones() or ())
+        num_phones = len(self._phones or ())
         return AcousticModel(self.settings, len(tokens), self.notes.speakers, num_phones=num_phones)
 
     def _trained_model(self, tokens: TokenTable) -> AcousticModel:
