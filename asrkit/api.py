@@ -17,7 +17,8 @@ import torch
 from pydantic import ValidationError
 
 from asrkit.bundled import ENGLISH_MODEL
-from asrkit.decode.fusion import make_fusion, place_decode_files, without_fusion
+from asrkit.decode.fusion import make_fusion
+from asrkit.decode.fusion_settings import place_decode_files, without_fusion
 from asrkit.errors import AudioError, ModelFileError, UsageError
 from asrkit.model_file import Recognizer, load_recognizer
 from asrkit.nn.denormals import flushed_denormals

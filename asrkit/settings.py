@@ -264,6 +264,12 @@ class DecodeSettings(Table):
     """Words or phrases to favour, `phrase` or `phrase:weight`."""
     hotword_weight: NonNegativeFloat = 5.0
     """Added to the score for each hotword found that has no weight of its own."""
+    posterior_temperature: PositiveFloat = 1.0
+    """Above 1 the beam search takes the network for less sure than it says."""
+    prior_weight: NonNegativeFloat = 0.0
+    """The beam search divides posteriors by this power of the priors, `log_priors`."""
+    log_priors: tuple[float, ...] = ()
+    """Of each symbol that is read, blank first, as `asrkit tune` measures them on a dev set."""
     confidence_temperature: PositiveFloat = 1.0
     """Divides the log-odds of a word's probability; `asrkit tune` fits it to a dev set."""
     splits: tuple[str, ...] = ("dev", "test")

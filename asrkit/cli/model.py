@@ -69,7 +69,7 @@ def compress_command(
     """
     from dataclasses import replace
 
-    from asrkit.decode.fusion import place_decode_files, relate_decode_files
+    from asrkit.decode.fusion_settings import place_decode_files, relate_decode_files
     from asrkit.errors import UsageError
     from asrkit.model_file import load_recognizer, save_recognizer
 

@@ -262,7 +262,7 @@ def _decode_settings(
     of_model: DecodeSettings, changes: Mapping[str, Any], nbest: int
 ) -> DecodeSettings:
     """Put what was asked for in place of the model's own; nothing asked for goes unheeded."""
-    from asrkit.decode.fusion import check_fusion, without_fusion
+    from asrkit.decode.fusion_settings import check_fusion, without_fusion
     from asrkit.errors import UsageError
 
     given = {name: value for name, value in changes.items() if value is not None}

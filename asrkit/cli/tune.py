@@ -65,7 +65,7 @@ def tune_command(
     import os
     from dataclasses import replace
 
-    from asrkit.decode.fusion import place_decode_files, relate_decode_files
+    from asrkit.decode.fusion_settings import place_decode_files, relate_decode_files
     from asrkit.errors import UsageError
     from asrkit.files import write_atomically
     from asrkit.model_file import load_recognizer, save_recognizer

@@ -17,8 +17,10 @@ from asrkit.decode.beam_fused import fused_beam_search
 from asrkit.decode.beam_torch import beam_search_batch
 from asrkit.decode.confidence import calibrate
 from asrkit.decode.fusion import make_fusion
+from asrkit.decode.fusion_settings import without_fusion
 from asrkit.decode.greedy import greedy_search
 from asrkit.decode.hypothesis import Hypothesis
+from asrkit.decode.likelihood import scaled_likelihoods
 from asrkit.decode.transducer import Transducer, greedy_transducer_search
 from asrkit.decode.transducer_beam import beam_transducer_search
 from asrkit.errors import DataError, UsageError
@@ -64,6 +66,8 @@ def decode_batch(
     AsrkitError
         If a language model, lexicon or hotword of the settings cannot be used.
     """
+    if settings.method == "beam":
+        log_probs = scaled_likelihoods(log_probs, settings)
     utterances = list(_valid_frames(log_probs.cpu(), out_lens))
     if settings.method == "greedy":
         hypotheses = _in_threads(partial(greedy_search, tokens=tokens, frame_s=frame_s), utterances)
@@ -143,12 +147,10 @@ def decode_transducer_batch(
     UsageError
         If the settings ask for what only the search of CTC has.
     """
-    if settings.method == "beam" and (
-        settings.lm or settings.lexicon or settings.hotwords or settings.word_bonus
-    ):
+    if settings.method == "beam" and without_fusion(settings) != settings:
         raise UsageError(
-            "decode: a transducer's search has no language model, lexicon, word bonus or hotwords; "
-            "expected none of them; leave them out, or take a model trained by CTC"
+            "decode: a transducer's search has no language model, lexicon, word bonus, hotwords or "
+            "priors; expected none of them; leave them out, or take a model trained by CTC"
         )
     hypotheses = []
     for frames in _valid_frames(from_frames, out_lens):

@@ -14,7 +14,7 @@ from asrkit.data.audio_cache import AudioCache
 from asrkit.data.dataset import Batch
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
-from asrkit.decode.fusion import check_fusion
+from asrkit.decode.fusion_settings import check_fusion
 from asrkit.files import write_atomically
 from asrkit.inference import load_by_length, recognize, search
 from asrkit.nn.model import AcousticModel

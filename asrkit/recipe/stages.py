@@ -13,7 +13,7 @@ import torch
 from asrkit.data.manifest import read_manifest
 from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
-from asrkit.decode.fusion import place_decode_files, relate_decode_files
+from asrkit.decode.fusion_settings import place_decode_files, relate_decode_files
 from asrkit.errors import UsageError
 from asrkit.files import write_atomically
 from asrkit.model_file import Recognizer, save_recognizer

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from asrkit.decode.fusion import DECODE_FILES
+from asrkit.decode.fusion_settings import DECODE_FILES
 from asrkit.errors import UsageError
 from asrkit.files import write_atomically
 from asrkit.model_file import sha256_of

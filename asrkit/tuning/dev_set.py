@@ -14,6 +14,7 @@ from torch import Tensor
 from asrkit.data.audio_cache import AudioCache
 from asrkit.data.manifest import Utterance, read_manifest
 from asrkit.decode.hypothesis import Hypothesis
+from asrkit.decode.likelihood import measure_log_priors
 from asrkit.decode.search import decode_batch
 from asrkit.errors import DataError, UsageError
 from asrkit.inference import load_by_length
@@ -82,10 +83,17 @@ class DevSet:
         """How much speech there is."""
         return sum(utterance.duration_s for utterance in self.utterances) / 3600
 
+    def log_priors(self, settings: DecodeSettings) -> tuple[float, ...]:
+        """Measure the priors of the symbols that the settings let the search read."""
+        return measure_log_priors(self._heard(settings))
+
+    def _heard(self, settings: DecodeSettings) -> Sequence[Tensor]:
+        return self._phone_log_probs if settings.reads_phones else self._log_probs
+
     def decode(self, settings: DecodeSettings) -> Decoded:
         """Decode every utterance, each by itself, and count the errors."""
         tokens = self._recognizer.table(settings)
-        heard = self._phone_log_probs if settings.reads_phones else self._log_probs
+        heard = self._heard(settings)
 
         def search(log_probs: Tensor) -> tuple[Hypothesis, float]:
             start = time.thread_time()

@@ -110,7 +110,12 @@ def describe(decoded: Decoded) -> str:
         return ""
     parts = [f"beam_size {settings.beam_size}"]
     if settings.lm:
-        parts += [f"lm_weight {settings.lm_weight:g}", f"word_bonus {settings.word_bonus:g}"]
+        parts += [
+            f"posterior_temperature {settings.posterior_temperature:g}",
+            f"prior_weight {settings.prior_weight:g}",
+            f"lm_weight {settings.lm_weight:g}",
+            f"word_bonus {settings.word_bonus:g}",
+        ]
         if settings.vocabulary == "open":
             parts.append(f"oov_penalty {settings.oov_penalty:g}")
     return ", ".join(parts)

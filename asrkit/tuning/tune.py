@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 from asrkit.decode.confidence import (
     calibrate,
     expected_calibration_error,
     fit_temperature,
 )
+from asrkit.decode.fusion_settings import without_fusion
 from asrkit.progress import CountProgress
 from asrkit.settings import DecodeSettings
 from asrkit.tuning.dev_set import Decoded, DevSet
 from asrkit.tuning.weights import (
     OOV_PENALTIES,
+    POSTERIOR_TEMPERATURES,
+    PRIOR_WEIGHTS,
     Weights,
-    search_oov_penalty,
+    best_at_usual_weights,
     search_weights,
 )
 
 BEAM_SIZES = (4, 8, 16, 32, 64)
 _SEARCH_BEAM_SIZE, _PHONE_SEARCH_BEAM_SIZE = 16, 128
 """With which the weights are searched. Of phones more prefixes are alive: words end anywhere."""
-_ABOUT_TRIALS = 75
+_ABOUT_TRIALS = 120
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class Tuning:
     """`greedy`, `beam` and, with a language model, `beam + LM`, each at its best."""
     chosen: str
     surface: Mapping[Weights, int]
-    """Errors of each pair of weights that was tried with the chosen penalty of unknown words; empty
-    without a language model."""
+    """Errors of each pair of weights that was tried with all else as it was chosen; empty without a
+    language model."""
     calibration: Calibration | None
     """Of the chosen row; None if no word was recognised."""
 
@@ -93,39 +97,57 @@ def tune(dev: DevSet, settings: DecodeSettings, beam_sizes: Sequence[int] = BEAM
         Its choice has the fewest errors; of equally good ones it is the fastest.
     """
     settings = settings.model_copy(update={"method": "beam", "confidence_temperature": 1.0})
-    plain = settings.model_copy(
-        update={
-            "reads": "tokens",
-            "lm": "",
-            "lexicon": "",
-            "pronouncer": "",
-            "vocabulary": "open",
-            "word_bonus": 0.0,
-        }
-    )
+    plain = without_fusion(settings)
     rows = {"greedy": dev.decode(plain.model_copy(update={"method": "greedy"}))}
     rows["beam"] = _best_beam(dev, plain, beam_sizes)
     surface: Mapping[Weights, int] = {}
     if settings.lm:
-        beam_size = _PHONE_SEARCH_BEAM_SIZE if settings.reads_phones else _SEARCH_BEAM_SIZE
-        fused = settings.model_copy(update={"beam_size": beam_size})
-        with CountProgress("trying weights", _ABOUT_TRIALS) as progress:
-
-            def count_errors(weights: Weights, oov_penalty: float) -> int:
-                progress.advance()
-                tried = {**weights._asdict(), "oov_penalty": oov_penalty}
-                return dev.decode(fused.model_copy(update=tried)).counts.num_errors
-
-            if settings.vocabulary == "open":
-                penalty = search_oov_penalty(count_errors, {*OOV_PENALTIES, settings.oov_penalty})
-            else:
-                penalty = 0.0
-            best, surface = search_weights(partial(count_errors, oov_penalty=penalty))
-        fused = fused.model_copy(update={**best._asdict(), "oov_penalty": penalty})
+        fused, surface = _tune_fusion(dev, settings)
         rows["beam + LM"] = _best_beam(dev, fused, beam_sizes)
     # In the order of their speed, so that the first of the best is the fastest.
     chosen = min(rows, key=lambda name: rows[name].counts.num_errors)
     return Tuning(rows, chosen, surface, calibrate_words(dev, rows[chosen]))
+
+
+def _tune_fusion(
+    dev: DevSet, settings: DecodeSettings
+) -> tuple[DecodeSettings, Mapping[Weights, int]]:
+    """Choose the penalty of unknown words, then priors and temperature, then the weights.
+
+    Of the weights the surface is given too.
+    """
+    tried = settings.model_copy(
+        update={
+            "beam_size": _PHONE_SEARCH_BEAM_SIZE if settings.reads_phones else _SEARCH_BEAM_SIZE,
+            "oov_penalty": 0.0,
+            "posterior_temperature": 1.0,
+            "prior_weight": 0.0,
+            "log_priors": dev.log_priors(settings),
+        }
+    )
+    with CountProgress("trying weights", _ABOUT_TRIALS) as progress:
+
+        def count_errors(weights: Weights, changes: Mapping[str, float]) -> int:
+            progress.advance()
+            return dev.decode(_changed(tried, weights, changes)).counts.num_errors
+
+        if settings.vocabulary == "open":
+            penalties = sorted({*OOV_PENALTIES, settings.oov_penalty})
+            changes = best_at_usual_weights(count_errors, [{"oov_penalty": p} for p in penalties])
+            tried = tried.model_copy(update=changes)
+        candidates = [
+            {"posterior_temperature": temperature, "prior_weight": weight}
+            for temperature, weight in product(POSTERIOR_TEMPERATURES, PRIOR_WEIGHTS)
+        ]
+        tried = tried.model_copy(update=best_at_usual_weights(count_errors, candidates))
+        best, surface = search_weights(partial(count_errors, changes={}))
+    return _changed(tried, best, {}), surface
+
+
+def _changed(
+    settings: DecodeSettings, weights: Weights, changes: Mapping[str, float]
+) -> DecodeSettings:
+    return settings.model_copy(update={**weights._asdict(), **changes})
 
 
 def _best_beam(dev: DevSet, settings: DecodeSettings, beam_sizes: Sequence[int]) -> Decoded:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 LM_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 WORD_BONUSES = (-1.0, 0.0, 1.0, 2.0, 3.0)
 OOV_PENALTIES = (0.0, 4.0, 8.0, 16.0)
-_TYPICAL = ((0.5, 0.0), (0.5, 2.0), (1.0, 0.0), (1.0, 2.0))
+POSTERIOR_TEMPERATURES = (1.0, 1.25, 1.5)
+PRIOR_WEIGHTS = (0.0, 0.4, 0.8)
+_TYPICAL = ((0.5, 0.0), (0.5, 2.0), (0.75, 0.0), (1.0, 0.0), (1.0, 2.0))
 _FIRST_STEPS, _LAST_STEPS = (0.25, 1.0), (0.05, 0.2)
+
+Candidate = TypeVar("Candidate")
 
 
 class Weights(NamedTuple):
@@ -64,18 +68,18 @@ def search_weights(
     return best, surface
 
 
-def search_oov_penalty(
-    count_errors: Callable[[Weights, float], int], penalties: Collection[float] = OOV_PENALTIES
-) -> float:
-    """Find the penalty of unknown words that makes the fewest errors at any of a few usual weights.
+def best_at_usual_weights(
+    count_errors: Callable[[Weights, Candidate], int], candidates: Iterable[Candidate]
+) -> Candidate:
+    """Find what makes the fewest errors at any of a few usual weights; of equals the first.
 
-    An open vocabulary without a penalty lets the model spell what the language model would have
-    corrected, and then the best weights are those of a language model of little use. So this comes
-    before `search_weights`. Of equally good ones the least is taken.
+    This comes before `search_weights`. An open vocabulary without a penalty, for one, lets the
+    model spell what the language model would have corrected, and then the best weights are those of
+    a language model of little use.
     """
     return min(
-        sorted(penalties),
-        key=lambda penalty: min(count_errors(Weights(*pair), penalty) for pair in _TYPICAL),
+        candidates,
+        key=lambda candidate: min(count_errors(Weights(*pair), candidate) for pair in _TYPICAL),
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from asrkit.decode.fusion import (
+from asrkit.decode.fusion_settings import (
     check_fusion,
     place_decode_files,
     relate_decode_files,

@@ -10,7 +10,8 @@ import torch
 
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam_fused import fused_beam_search
-from asrkit.decode.fusion import check_fusion, make_fusion, without_fusion
+from asrkit.decode.fusion import make_fusion
+from asrkit.decode.fusion_settings import check_fusion, without_fusion
 from asrkit.errors import LanguageModelError, UsageError
 from asrkit.lm.model_file import save_ngram
 from asrkit.pronounce.learn import learn

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam import beam_search
-from asrkit.decode.fusion import check_fusion
+from asrkit.decode.fusion_settings import check_fusion
 from asrkit.decode.greedy import greedy_search
 from asrkit.decode.search import decode_batch
 from asrkit.errors import DataError, UsageError

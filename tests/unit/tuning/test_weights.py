@@ -6,7 +6,7 @@ from asrkit.tuning.weights import (
     LM_WEIGHTS,
     WORD_BONUSES,
     Weights,
-    search_oov_penalty,
+    best_at_usual_weights,
     search_weights,
 )
 
@@ -53,12 +53,12 @@ def test_of_equal_points_the_least_weights_are_taken() -> None:
     assert best == Weights(0.0, 0.0)
 
 
-def test_a_penalty_is_judged_at_its_best_weights() -> None:
+def test_a_candidate_is_judged_at_its_best_weights() -> None:
     def count_errors(weights: Weights, penalty: float) -> int:
         return 10 if weights.lm_weight < 1 else abs(round(penalty) - 4)
 
-    assert search_oov_penalty(count_errors, {0.0, 4.0, 8.0}) == 4.0
+    assert best_at_usual_weights(count_errors, [0.0, 4.0, 8.0]) == 4.0
 
 
-def test_of_equal_penalties_the_least_is_taken() -> None:
-    assert search_oov_penalty(lambda *_: 3, {8.0, 0.0, 4.0}) == 0.0
+def test_of_equal_candidates_the_first_is_taken() -> None:
+    assert best_at_usual_weights(lambda *_: 3, [4.0, 0.0, 8.0]) == 4.0
