@@ -55,6 +55,9 @@ def tune_command(
 ) -> None:
     """Choose the search, its beam size and the weights of a language model on a dev set.
 
+    With a language model the priors of the symbols are measured too, and it is chosen how far they
+    are taken out of the posteriors, and how sure the network is taken to be.
+
     Prints a table of error rates: greedy, beam, beam + LM. What has the fewest errors is chosen, of
     equally good ones the fastest; if nothing is better than the greedy search, that stays, the
     table says so, and the exit code is 0. The probabilities of words are calibrated too. MODEL is

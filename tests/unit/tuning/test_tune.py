@@ -75,25 +75,31 @@ def test_keeps_greedy_where_nothing_is_better(tone_recognizer: Recognizer) -> No
 
 
 class FusedDevSet(DevSet):
-    """Has a language model that is right at a weight of 0.6, a bonus of 1 and a penalty of 8."""
+    """Makes the more errors with a language model, the further settings are off certain values."""
+
+    def __init__(self, recognizer: Recognizer, **best: float) -> None:
+        texts = ["a b", "b", "a", "b a b", "b b", "a a", "ab", "ba"]
+        log_probs = spoken(recognizer, *[[("c", 0.9)]] * len(texts))
+        super().__init__("dev", utterances(*texts), log_probs, recognizer, threads=1)
+        self.best = best
 
     def decode(self, settings: DecodeSettings) -> Decoded:
         if not settings.lm:
             return super().decode(settings)
-        off = abs(settings.lm_weight - 0.6) + abs(settings.word_bonus - 1.0)
-        off += abs(settings.oov_penalty - 8.0) / 8
+        off = sum(abs(getattr(settings, name) - value) for name, value in self.best.items())
         texts = [u.text if off < 0.15 * (i + 1) else "c" for i, u in enumerate(self.utterances)]
         hypotheses = [Hypothesis(text, "char", (), 0.0) for text in texts]
         counts = [self.count_errors(i, text) for i, text in enumerate(texts)]
         return Decoded(settings, hypotheses, sum(counts[1:], counts[0]), 0.001)
 
 
+LM = DecodeSettings(lm="toy.arpa")
+
+
 @pytest.fixture
 def fused(tone_recognizer: Recognizer) -> Tuning:
-    texts = ["a b", "b", "a", "b a b", "b b", "a a", "ab", "ba"]
-    log_probs = spoken(tone_recognizer, *[[("c", 0.9)]] * len(texts))
-    dev = FusedDevSet("dev", utterances(*texts), log_probs, tone_recognizer, threads=1)
-    return tune(dev, DecodeSettings(lm="toy.arpa"), beam_sizes=[4, 8])
+    dev = FusedDevSet(tone_recognizer, lm_weight=0.6, word_bonus=1.0)
+    return tune(dev, LM, beam_sizes=[4, 8])
 
 
 def test_finds_the_weights_of_a_language_model(fused: Tuning) -> None:
@@ -107,9 +113,24 @@ def test_finds_the_weights_of_a_language_model(fused: Tuning) -> None:
     assert max(fused.surface.values()) > 0
 
 
-def test_unknown_words_cost_what_makes_the_fewest_errors(fused: Tuning) -> None:
-    assert fused.settings.oov_penalty == 8.0
-    assert fused.rows["beam"].settings.oov_penalty == 0.0
+def test_unknown_words_cost_what_makes_the_fewest_errors(tone_recognizer: Recognizer) -> None:
+    tuning = tune(FusedDevSet(tone_recognizer, oov_penalty=8.0), LM, beam_sizes=[4])
+    assert tuning.settings.oov_penalty == 8.0
+    assert tuning.rows["beam"].settings.oov_penalty == 0.0
+
+
+def test_posteriors_become_what_makes_the_fewest_errors(tone_recognizer: Recognizer) -> None:
+    dev = FusedDevSet(tone_recognizer, posterior_temperature=1.5, prior_weight=0.4)
+    tuning = tune(dev, LM, beam_sizes=[4])
+    assert (tuning.settings.posterior_temperature, tuning.settings.prior_weight) == (1.5, 0.4)
+    assert len(tuning.settings.log_priors) == len(tone_recognizer.tokens)
+    assert tuning.rows["beam"].settings.log_priors == ()
+    assert "posterior_temperature 1.5, prior_weight 0.4" in TuningReport(tuning, dev).text()
+
+
+def test_what_changes_nothing_is_left_as_it_is(fused: Tuning) -> None:
+    assert (fused.settings.posterior_temperature, fused.settings.prior_weight) == (1.0, 0.0)
+    assert fused.settings.oov_penalty == 0.0
 
 
 ARPA = """\\data\\
