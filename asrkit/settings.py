@@ -272,6 +272,8 @@ class DecodeSettings(Table):
     """Of each symbol that is read, blank first, as `asrkit tune` measures them on a dev set."""
     confidence_temperature: PositiveFloat = 1.0
     """Divides the log-odds of a word's probability; `asrkit tune` fits it to a dev set."""
+    confidence_bias: float = 0.0
+    """Added to them then; fitted likewise."""
     splits: tuple[str, ...] = ("dev", "test")
 
     @property

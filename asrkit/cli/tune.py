@@ -102,8 +102,7 @@ def tune_command(
     if check is not None:
         held_out = listen(recognizer, check, threads)
         rows = {name: held_out.decode(row.settings) for name, row in tuning.rows.items()}
-        temperature = tuning.settings.confidence_temperature
-        fit = calibrate_words(held_out, rows[tuning.chosen], temperature)
+        fit = calibrate_words(held_out, rows[tuning.chosen], tuning.settings)
         report = replace(report, check=Checked(held_out, rows, fit))
     typer.echo(report.text())
 

@@ -1,7 +1,7 @@
-"""Whether probabilities keep their word, and temperature scaling, which makes them.
+"""Whether probabilities keep their word, and Platt scaling, which makes them.
 
-Of all words that a recogniser is 80 % sure of, 80 % should be right. A single number, fitted to a
-dev set, brings a model's probabilities close to that without changing their order.
+Of all words that a recogniser is 80 % sure of, 80 % should be right. Two numbers, fitted to a dev
+set, bring a model's probabilities close to that without changing their order.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from asrkit.errors import DataError
 
 TEMPERATURE_RANGE = (0.02, 50.0)
-"""Where `fit_temperature` looks: at the borders if all is right, or more is wrong than right."""
+"""Where `fit_calibration` looks: at the upper end if what is more probable is less often right."""
 _MIN_DOUBT = 1e-9
-"""Fitting takes probabilities for this far from 0 and 1: a single one that is wrong for certain
-would be infinitely unlikely at any temperature."""
+"""Probabilities are taken for this far from 0 and 1: a single one that is wrong for certain would
+be infinitely unlikely at any temperature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +42,31 @@ class ReliabilityBin:
     accuracy: float
 
 
-def calibrate(probability: float, temperature: float) -> float:
-    """Divide the log-odds of a probability by a temperature.
-
-    Above 1 it draws probabilities towards a half, below 1 away from it; 0, a half and 1 stay.
+def calibrate(probability: float, temperature: float, bias: float = 0.0) -> float:
+    """Divide the log-odds of a probability by a temperature, and add a bias.
 
     Parameters
     ----------
     probability : float
         0 to 1.
     temperature : float
-        Above 0.
+        Above 0, so that what was more probable stays so. Above 1 it draws probabilities towards a
+        half, below 1 away from it.
+    bias : float
+        Nats. Above 0 it raises all probabilities.
     """
-    if probability in (0.0, 1.0):
-        return probability
-    log_odds = (math.log(probability) - math.log1p(-probability)) / temperature
+    sure = min(max(probability, _MIN_DOUBT), 1.0 - _MIN_DOUBT)
+    log_odds = (math.log(sure) - math.log1p(-sure)) / temperature + bias
     if log_odds >= 0:
         return 1.0 / (1.0 + math.exp(-log_odds))
     odds = math.exp(log_odds)
     return odds / (1.0 + odds)
 
 
-def fit_temperature(probabilities: Sequence[float], correct: Sequence[bool]) -> float:
-    """Find the temperature at which the calibrated probabilities are likeliest.
+def fit_calibration(probabilities: Sequence[float], correct: Sequence[bool]) -> tuple[float, float]:
+    """Find the temperature and the bias with which the calibrated probabilities are likeliest.
 
-    It minimises the negative log-likelihood of what was right and wrong.
+    They minimise the negative log-likelihood of what was right and wrong.
 
     Parameters
     ----------
@@ -77,8 +77,10 @@ def fit_temperature(probabilities: Sequence[float], correct: Sequence[bool]) -> 
 
     Returns
     -------
-    float
-        Within `TEMPERATURE_RANGE`; 1 if all probabilities are a half.
+    temperature : float
+        Within `TEMPERATURE_RANGE`.
+    bias : float
+        Nats.
 
     Raises
     ------
@@ -87,28 +89,37 @@ def fit_temperature(probabilities: Sequence[float], correct: Sequence[bool]) -> 
 
     Notes
     -----
-    Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks" (ICML 2017), section 4,
-    for two classes. The likelihood is concave in 1 / temperature, so its slope is bisected.
+    Platt, "Probabilistic outputs for support vector machines" (1999), section 2: logistic
+    regression, where what is right counts as slightly less than certain, and what is wrong as
+    slightly more than impossible, so that few words do not make a calibration that is never in
+    doubt.
     """
+    from scipy.optimize import minimize  # noqa: PLC0415  # slow to import; transcribe fits nothing
+
     sure, right = _check(probabilities, correct)
     sure = sure.clip(_MIN_DOUBT, 1.0 - _MIN_DOUBT)
     log_odds = np.log(sure) - np.log1p(-sure)
-    if not log_odds.any():
-        return 1.0
+    num_right = right.sum()
+    num_wrong = len(right) - num_right
+    target = np.where(right, (num_right + 1) / (num_right + 2), 1 / (num_wrong + 2))
 
-    def slope(log_temperature: float) -> float:
-        """Slope of the log-likelihood in 1 / temperature: positive above the best temperature.
+    def loss(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Negative log-likelihood at 1 / temperature and bias, and its slopes."""
+        calibrated = at[0] * log_odds + at[1]
+        excess = 0.5 * (1.0 + np.tanh(0.5 * calibrated)) - target
+        slopes = np.array([(excess * log_odds).sum(), excess.sum()])
+        return float((np.logaddexp(0.0, calibrated) - target * calibrated).sum()), slopes
 
-        It is 0, too, where all is right and certain: lower is as good.
-        """
-        calibrated = 0.5 * (1.0 + np.tanh(0.5 * log_odds / math.exp(log_temperature)))
-        return float((log_odds * (right - calibrated)).sum())
-
-    low, high = (math.log(border) for border in TEMPERATURE_RANGE)
-    while high - low > 1e-9:
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if slope(middle) >= 0 else (middle, high)
-    return math.exp(0.5 * (low + high))
+    low, high = (1 / border for border in reversed(TEMPERATURE_RANGE))
+    found = minimize(
+        loss,
+        np.array([1.0, 0.0]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(low, high), (None, None)],
+        options={"ftol": 1e-12, "gtol": 1e-8},
+    )
+    return 1 / float(found.x[0]), float(found.x[1])
 
 
 def reliability_bins(
@@ -119,7 +130,7 @@ def reliability_bins(
     Raises
     ------
     DataError
-        As `fit_temperature`, or if `num_bins` is below 1.
+        As `fit_calibration`, or if `num_bins` is below 1.
     """
     sure, right = _check(probabilities, correct)
     if num_bins < 1:

@@ -98,7 +98,7 @@ def decode_batch(
         hypotheses = [
             replace(best, alternatives=tuple(others)) if others else best for best, *others in found
         ]
-    return [_calibrated(each, settings.confidence_temperature) for each in hypotheses]
+    return [_calibrated(each, settings) for each in hypotheses]
 
 
 def _in_threads(search: Callable[[Tensor], Found], utterances: Sequence[Tensor]) -> list[Found]:
@@ -110,17 +110,18 @@ def _in_threads(search: Callable[[Tensor], Found], utterances: Sequence[Tensor])
         return list(pool.map(search, utterances))
 
 
-def _calibrated(hypothesis: Hypothesis, temperature: float) -> Hypothesis:
+def _calibrated(hypothesis: Hypothesis, settings: DecodeSettings) -> Hypothesis:
     """Calibrate the tokens' probabilities, and by that the words', each its least sure token's."""
-    if temperature == 1:
+    temperature, bias = settings.confidence_temperature, settings.confidence_bias
+    if (temperature, bias) == (1, 0):
         return hypothesis
     return replace(
         hypothesis,
         tokens=tuple(
-            replace(token, probability=calibrate(token.probability, temperature))
+            replace(token, probability=calibrate(token.probability, temperature, bias))
             for token in hypothesis.tokens
         ),
-        alternatives=tuple(_calibrated(each, temperature) for each in hypothesis.alternatives),
+        alternatives=tuple(_calibrated(each, settings) for each in hypothesis.alternatives),
     )
 
 
@@ -167,7 +168,7 @@ def decode_transducer_batch(
                 nbest,
             )
             hypotheses.append(replace(best, alternatives=tuple(others)) if others else best)
-    return [_calibrated(each, settings.confidence_temperature) for each in hypotheses]
+    return [_calibrated(each, settings) for each in hypotheses]
 
 
 def _valid_frames(outputs: Tensor, out_lens: Tensor) -> Iterator[Tensor]:

@@ -45,9 +45,7 @@ def draw_reliability(path: Path, calibration: Calibration) -> None:
             f"as the model gives it: ECE {100 * calibration.ece_before:.1f} %": (
                 calibration.probabilities
             ),
-            f"temperature {calibration.temperature:.2f}: ECE {100 * calibration.ece_after:.1f} %": (
-                calibration.calibrated
-            ),
+            f"calibrated: ECE {100 * calibration.ece_after:.1f} %": (calibration.calibrated),
         }
         for axes, (title, probabilities) in zip(panels, figures.items(), strict=True):
             bins = [b for b in reliability_bins(probabilities, calibration.correct) if b.count]

@@ -70,7 +70,7 @@ class TuningReport:
             found[self.check.data.name] = self.check.calibration
         return [
             f"confidence on {name}: expected calibration error {100 * fit.ece_before:.2f} %, with "
-            f"temperature {fit.temperature:.3g} {100 * fit.ece_after:.2f} %"
+            f"temperature {fit.temperature:.3g} and bias {fit.bias:.3g} {100 * fit.ece_after:.2f} %"
             for name, fit in found.items()
             if fit
         ]
@@ -139,6 +139,7 @@ def _record(
         "confidence": calibration
         and {
             "temperature": calibration.temperature,
+            "bias": calibration.bias,
             "words": len(calibration.correct),
             "ece_before": calibration.ece_before,
             "ece_after": calibration.ece_after,

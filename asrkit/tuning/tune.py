@@ -10,7 +10,7 @@ from itertools import product
 from asrkit.decode.confidence import (
     calibrate,
     expected_calibration_error,
-    fit_temperature,
+    fit_calibration,
 )
 from asrkit.decode.fusion_settings import without_fusion
 from asrkit.progress import CountProgress
@@ -36,18 +36,19 @@ class Calibration:
     """How far the probabilities of recognised words keep their word."""
 
     temperature: float
+    bias: float
     probabilities: Sequence[float]
     """As the model gives them."""
     correct: Sequence[bool]
 
     @property
     def calibrated(self) -> list[float]:
-        """The probabilities at the temperature."""
-        return [calibrate(probability, self.temperature) for probability in self.probabilities]
+        """The probabilities with temperature and bias."""
+        return [calibrate(each, self.temperature, self.bias) for each in self.probabilities]
 
     @property
     def ece_before(self) -> float:
-        """Expected calibration error without the temperature."""
+        """Expected calibration error without them."""
         return expected_calibration_error(self.probabilities, self.correct)
 
     @property
@@ -72,9 +73,14 @@ class Tuning:
     @property
     def settings(self) -> DecodeSettings:
         """What a tuned model decodes with."""
-        temperature = self.calibration.temperature if self.calibration else 1.0
-        return self.rows[self.chosen].settings.model_copy(
-            update={"confidence_temperature": temperature}
+        chosen = self.rows[self.chosen].settings
+        if self.calibration is None:
+            return chosen
+        return chosen.model_copy(
+            update={
+                "confidence_temperature": self.calibration.temperature,
+                "confidence_bias": self.calibration.bias,
+            }
         )
 
 
@@ -96,7 +102,9 @@ def tune(dev: DevSet, settings: DecodeSettings, beam_sizes: Sequence[int] = BEAM
     Tuning
         Its choice has the fewest errors; of equally good ones it is the fastest.
     """
-    settings = settings.model_copy(update={"method": "beam", "confidence_temperature": 1.0})
+    settings = settings.model_copy(
+        update={"method": "beam", "confidence_temperature": 1.0, "confidence_bias": 0.0}
+    )
     plain = without_fusion(settings)
     rows = {"greedy": dev.decode(plain.model_copy(update={"method": "greedy"}))}
     rows["beam"] = _best_beam(dev, plain, beam_sizes)
@@ -159,12 +167,14 @@ def _best_beam(dev: DevSet, settings: DecodeSettings, beam_sizes: Sequence[int])
 
 
 def calibrate_words(
-    dev: DevSet, decoded: Decoded, temperature: float | None = None
+    dev: DevSet, decoded: Decoded, given: DecodeSettings | None = None
 ) -> Calibration | None:
-    """Fit the temperature of the words' probabilities, or see what a given one does for them."""
+    """Calibrate the words' probabilities, or see what the calibration of settings does for them."""
     probabilities, correct = dev.word_marks(decoded.hypotheses)
     if not probabilities:
         return None
-    if temperature is None:
-        temperature = fit_temperature(probabilities, correct)
-    return Calibration(temperature, probabilities, correct)
+    if given is None:
+        fitted = fit_calibration(probabilities, correct)
+    else:
+        fitted = given.confidence_temperature, given.confidence_bias
+    return Calibration(*fitted, probabilities, correct)

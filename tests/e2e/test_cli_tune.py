@@ -78,6 +78,9 @@ def test_one_table_pictures_and_a_tuned_copy(
     assert tuned.settings.decode.confidence_temperature == pytest.approx(
         record["dev"]["confidence"]["temperature"]
     )
+    assert tuned.settings.decode.confidence_bias == pytest.approx(
+        record["dev"]["confidence"]["bias"]
+    )
     assert "On dev.jsonl (4 utterances, 0.00 h), protocol plain:" in tuned.card
     assert tuned.card.startswith("# tones")
 

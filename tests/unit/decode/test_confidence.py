@@ -13,7 +13,7 @@ from asrkit.decode.confidence import (
     TEMPERATURE_RANGE,
     calibrate,
     expected_calibration_error,
-    fit_temperature,
+    fit_calibration,
     reliability_bins,
 )
 from asrkit.errors import DataError
@@ -25,16 +25,19 @@ def log_odds(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-def nll(probabilities: list[float], correct: list[bool], temperature: float) -> float:
-    signs = np.where(correct, 1.0, -1.0)
-    log_odds_of = np.array([log_odds(p) for p in probabilities])
-    return float(np.logaddexp(0.0, -signs * log_odds_of / temperature).sum())
+def nll(probabilities: list[float], correct: list[bool], temperature: float, bias: float) -> float:
+    """Negative log-likelihood, with the targets of Platt (1999)."""
+    num_right = sum(correct)
+    num_wrong = len(correct) - num_right
+    target = np.where(correct, (num_right + 1) / (num_right + 2), 1 / (num_wrong + 2))
+    found = np.array([log_odds(p) / temperature + bias for p in probabilities])
+    return float((np.logaddexp(0.0, found) - target * found).sum())
 
 
 @given(PROBABILITY, st.floats(0.05, 20))
 @settings(max_examples=100, deadline=None)
 def test_calibrate_is_symmetric_and_invertible(probability: float, temperature: float) -> None:
-    assert calibrate(probability, 1.0) == pytest.approx(probability)
+    assert calibrate(probability, 1.0) == pytest.approx(probability, abs=1e-8)
     calibrated = calibrate(probability, temperature)
     assert 0.0 <= calibrated <= 1.0
     if 0.01 < probability < 0.99 and temperature > 0.5:
@@ -45,49 +48,61 @@ def test_calibrate_is_symmetric_and_invertible(probability: float, temperature: 
 def test_calibrate_by_hand() -> None:
     assert calibrate(0.8, 2.0) == pytest.approx(2 / 3)  # odds 4 become 2
     assert calibrate(0.2, 0.5) == pytest.approx(1 / 17)  # odds 1/4 become 1/16
-    assert [calibrate(p, 7.0) for p in (0.0, 0.5, 1.0)] == [0.0, 0.5, 1.0]
+    assert calibrate(0.8, 2.0, math.log(3)) == pytest.approx(6 / 7)  # and three times that
     assert calibrate(1e-300, 0.01) == 0.0
 
 
-@pytest.mark.parametrize(("said", "true"), [(0.9, 0.6), (0.6, 0.9), (0.99, 0.55), (0.3, 0.4)])
+def test_nothing_is_certain_for_ever() -> None:
+    assert calibrate(1.0, 7.0) == calibrate(1 - 1e-9, 7.0) < 0.96
+    assert calibrate(0.0, 7.0) == calibrate(1e-9, 7.0) > 0.04
+
+
+@pytest.mark.parametrize(("said", "true"), [(0.9, 0.6), (0.6, 0.9), (0.99, 0.55), (0.5, 0.3)])
 def test_one_probability_is_brought_to_its_accuracy(said: float, true: float) -> None:
-    correct = [True] * round(100 * true) + [False] * round(100 * (1 - true))
-    temperature = fit_temperature([said] * 100, correct)
-    assert temperature == pytest.approx(log_odds(said) / log_odds(true), rel=1e-6)
-    assert calibrate(said, temperature) == pytest.approx(true)
+    correct = [True] * round(1000 * true) + [False] * round(1000 * (1 - true))
+    fitted = fit_calibration([said] * 1000, correct)
+    assert calibrate(said, *fitted) == pytest.approx(true, abs=0.002)
 
 
-def test_the_temperature_that_made_the_probabilities_is_found() -> None:
+def test_the_calibration_that_made_the_probabilities_is_found() -> None:
     rng = np.random.default_rng(0)
     true = rng.uniform(0.02, 0.98, 20000)
-    said = [calibrate(p, 1 / 2.5) for p in true.tolist()]
+    said = [calibrate(calibrate(p, 1, -0.7), 1 / 2.5) for p in true.tolist()]
     correct = rng.random(20000) < true
-    temperature = fit_temperature(said, correct)
+    temperature, bias = fit_calibration(said, correct)
     assert temperature == pytest.approx(2.5, rel=0.05)
+    assert bias == pytest.approx(0.7, abs=0.05)
     before = expected_calibration_error(said, correct)
-    after = expected_calibration_error([calibrate(p, temperature) for p in said], correct)
+    after = expected_calibration_error([calibrate(p, temperature, bias) for p in said], correct)
     assert before > 0.1
     assert after < 0.02
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 0.99), st.booleans()), min_size=1, max_size=20))
 @settings(max_examples=60, deadline=None)
-def test_no_other_temperature_is_likelier(items: list[tuple[float, bool]]) -> None:
+def test_no_other_calibration_is_likelier(items: list[tuple[float, bool]]) -> None:
     probabilities, correct = [p for p, _ in items], [c for _, c in items]
-    best = nll(probabilities, correct, fit_temperature(probabilities, correct))
-    for temperature in np.geomspace(*TEMPERATURE_RANGE, 40).tolist():
-        assert best <= nll(probabilities, correct, temperature) + 1e-6
+    temperature, bias = fit_calibration(probabilities, correct)
+    best = nll(probabilities, correct, temperature, bias)
+    for other in np.geomspace(*TEMPERATURE_RANGE, 20).tolist():
+        assert best <= nll(probabilities, correct, other, bias) + 1e-5
+    for shift in (-1.0, -0.01, 0.01, 1.0):
+        assert best <= nll(probabilities, correct, temperature, bias + shift) + 1e-5
 
 
-def test_without_a_best_temperature_it_is_at_a_border() -> None:
-    assert fit_temperature([0.9, 0.2], [True, False]) == pytest.approx(TEMPERATURE_RANGE[0])
-    assert fit_temperature([0.9, 0.2], [False, True]) == pytest.approx(TEMPERATURE_RANGE[1])
-    assert fit_temperature([0.5, 0.5], [True, False]) == 1.0
+def test_the_order_is_never_turned_round() -> None:
+    temperature, _ = fit_calibration([0.9, 0.2] * 50, [False, True] * 50)
+    assert temperature == pytest.approx(TEMPERATURE_RANGE[1])
+
+
+def test_few_words_leave_doubt() -> None:
+    temperature, bias = fit_calibration([0.9, 0.8, 0.95], [True, True, True])
+    assert 0.7 < calibrate(0.9, temperature, bias) < 0.9
 
 
 def test_certain_and_wrong_is_finite() -> None:
-    temperature = fit_temperature([1.0] * 10, [True] * 9 + [False])
-    assert calibrate(1 - 1e-9, temperature) == pytest.approx(0.9)
+    fitted = fit_calibration([1.0] * 100, [True] * 90 + [False] * 10)
+    assert calibrate(1.0, *fitted) == pytest.approx(0.9, abs=0.01)
 
 
 def test_calibration_error_by_hand() -> None:
@@ -118,7 +133,7 @@ def test_bins_hold_their_upper_edge_and_the_first_also_0() -> None:
     assert math.isnan(bins[2].mean_probability)
 
 
-@pytest.mark.parametrize("function", [fit_temperature, expected_calibration_error])
+@pytest.mark.parametrize("function", [fit_calibration, expected_calibration_error])
 @pytest.mark.parametrize(
     ("probabilities", "correct"),
     [([], []), ([0.5], [True, False]), ([1.1], [True]), ([math.nan], [True]), ([-0.1], [False])],

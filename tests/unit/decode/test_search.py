@@ -96,6 +96,9 @@ def test_threads_change_nothing(log_probs: Tensor, chars: TokenTable) -> None:
         {"hotwords": ("cab",), "hotword_weight": 9.0},
         {"word_bonus": 3.0},
         {"confidence_temperature": 2.0},
+        {"confidence_bias": 0.5},
+        {"posterior_temperature": 1.5},
+        {"prior_weight": 0.5, "log_priors": (-0.5, -2.0, -2.0, -2.0, -2.0)},
     ],
 )
 def test_each_setting_acts(change: dict[str, object], log_probs: Tensor, chars: TokenTable) -> None:

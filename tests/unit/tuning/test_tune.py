@@ -218,10 +218,10 @@ def test_fits_the_confidence_of_the_words(doubtful: DevSet) -> None:
     fitted = calibrate_words(doubtful, decoded)
     assert fitted is not None
     assert fitted.calibrated != pytest.approx(list(fitted.probabilities))
-    given = calibrate_words(doubtful, decoded, temperature=2.0)
+    settings = DecodeSettings(confidence_temperature=2.0, confidence_bias=math.log(2))
+    given = calibrate_words(doubtful, decoded, settings)
     assert given is not None
-    assert given.temperature == 2.0
-    assert given.calibrated[1] == pytest.approx(math.sqrt(9) / (1 + math.sqrt(9)))
+    assert given.calibrated[1] == pytest.approx(6 / 7)  # odds 9 become 3, and twice that
 
 
 def test_no_words_no_calibration(tone_recognizer: Recognizer) -> None:
