@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
@@ -11,6 +10,7 @@ from asrkit.config import load_settings
 from asrkit.data.manifest import read_manifest
 from asrkit.errors import UsageError
 from asrkit.recipe.band_scope import reasons_not_to_compare, settings_of_consequence
+from asrkit.recipe.environment import Environment
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.recipe.seed_band import Curve, Figure, SeedBand
 from asrkit.score.protocol import load_protocol
@@ -129,11 +129,9 @@ def _num_dev_tokens(run: RunFolder, settings: Settings) -> int:
 
 
 def _made_with(run: RunFolder) -> str:
-    environment = json.loads(run.environment.read_text("utf-8"))
-    commit = environment["git_commit"] or "unknown"
-    changed = " with local changes" if environment["git_modified"] else ""
-    where = ", ".join(environment["gpus"]) or f"CPU (threads: {environment['num_threads']})"
+    environment = Environment.load(run.environment)
+    where = ", ".join(environment.gpus) or f"CPU (threads: {environment.num_threads})"
     return (
-        f"asrkit {environment['asrkit']}, commit {commit[:7]}{changed}, "
-        f"torch {environment['packages']['torch']}, {where}"
+        f"asrkit {environment.asrkit}, commit {environment.commit(num_digits=7)}, "
+        f"torch {environment.packages['torch']}, {where}"
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from asrkit.recipe.environment import Environment
 from asrkit.recipe.prepare import PreparationNotes
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.recipe.seed_band import SeedBand
@@ -20,9 +20,9 @@ def reasons_not_to_compare(band: SeedBand, settings: Settings, run: RunFolder) -
     if run.notes.exists():
         reasons += PreparationNotes.load(run.notes).deviations
     if run.environment.exists():
-        environment = json.loads(run.environment.read_text("utf-8"))
-        if environment["num_processes"] > 1:
-            reasons.append(f"{environment['num_processes']} processes trained it, not one")
+        num_processes = Environment.load(run.environment).num_processes
+        if num_processes > 1:
+            reasons.append(f"{num_processes} processes trained it, not one")
     return reasons
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from asrkit.recipe.environment import Environment
 from asrkit.recipe.prepare import PreparationNotes
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.settings import Settings
@@ -17,7 +18,7 @@ def write_card(
 
     The latter is for what only people know: sources, licences, known failures. It may be absent.
     """
-    environment = json.loads(run.environment.read_text("utf-8"))
+    environment = Environment.load(run.environment)
     model = settings.model
     direction = "bidirectional" if model.bidirectional else "unidirectional"
     lines = [
@@ -31,9 +32,7 @@ def write_card(
         f"one output frame every {settings.features.frame_shift_ms * model.subsampling:g} ms",
         f"- tokens: {settings.data.unit}"
         f"{f'; phones, off layer {model.phone_layer}' if model.phone_layer else ''}",
-        f"- trained with: asrkit {environment['asrkit']}, commit "
-        f"{environment['git_commit'] or 'unknown'}"
-        f"{' with local changes' if environment['git_modified'] else ''}, "
+        f"- trained with: asrkit {environment.asrkit}, commit {environment.commit()}, "
         f"seed {settings.recipe.seed}",
         "",
         "## Scores",

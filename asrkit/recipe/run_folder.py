@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from asrkit.config import load_settings, settings_to_toml
 from asrkit.errors import UsageError
 from asrkit.files import remove_partial_files, write_atomically
-from asrkit.recipe.environment import describe_environment
+from asrkit.recipe.environment import Environment
 from asrkit.settings import Settings
 from asrkit.train.loop import FINAL_WEIGHTS
 
@@ -158,8 +157,7 @@ class RunFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.settings, settings_to_toml(settings).encode())
         if with_environment:
-            environment = {"seed": settings.recipe.seed, **describe_environment()}
-            write_atomically(self.environment, json.dumps(environment, indent=2).encode())
+            Environment.of_this_process(settings.recipe.seed).save(self.environment)
 
     def _check_same(self, settings: Settings) -> None:
         before = load_settings(self.settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from asrkit.config import load_settings
 from asrkit.data.tokens import TokenTable
 from asrkit.nn.model import AcousticModel
+from asrkit.recipe.environment import Environment
 from asrkit.recipe.results_table import Published, ResultsTable
 from asrkit.recipe.table_run import TableRun
 from asrkit.score.protocol import load_protocol
@@ -150,9 +150,7 @@ class _TrainedPhase:
 
     @property
     def commit(self) -> str:
-        environment = json.loads(self.run.environment.read_text("utf-8"))
-        changed = " with local changes" if environment["git_modified"] else ""
-        return f"{environment['git_commit'] or 'unknown'}{changed}"
+        return Environment.load(self.run.environment).commit()
 
 
 def _trained_network(table: ResultsTable, phases: Sequence[_TrainedPhase]) -> TrainedNetwork:

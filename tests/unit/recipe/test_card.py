@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
 from asrkit.recipe.card import write_card
+from asrkit.recipe.environment import Environment
 from asrkit.recipe.prepare import PreparationNotes
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.settings import Settings
@@ -26,8 +28,9 @@ def environment(run: RunFolder) -> None:
     describe(run, git_commit="c0ffee", git_modified=False)
 
 
-def describe(run: RunFolder, **environment: object) -> None:
-    run.environment.write_text(json.dumps({"asrkit": "1.2.3", **environment}))
+def describe(run: RunFolder, **environment: Any) -> None:
+    found = Environment.of_this_process(seed=5)
+    dataclasses.replace(found, asrkit="1.2.3", **environment).save(run.environment)
 
 
 def write(run: RunFolder, notes: PreparationNotes = NOTHING, **model: object) -> str:
