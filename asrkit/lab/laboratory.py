@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, TextColumn
 
+from asrkit.errors import DataError
 from asrkit.files import write_atomically
 from asrkit.lab.tasks.catalogue import make_task
 from asrkit.lab.trial import Result, Trial, carry_out
@@ -80,8 +81,18 @@ class Laboratory:
 def _read_results(path: Path) -> dict[str, Result]:
     if not path.exists():
         return {}
-    found = map(json.loads, path.read_text("utf-8").splitlines())
-    return {values.pop("key"): Result.from_dict(values) for values in found}
+    results = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            values = json.loads(line)
+            key = values.pop("key")
+            results[key] = Result.from_dict(values)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(
+                f"{path}, line {number}: damaged: {error!r}; delete the line, and its trial is "
+                "carried out anew"
+            ) from error
+    return results
 
 
 def _describe(trial: Trial, result: Result) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from asrkit.config import load_settings
 from asrkit.data.manifest import read_manifest, write_manifest
 from asrkit.errors import DataError, UsageError
 from asrkit.files import write_atomically
 from asrkit.recipe.prepare import PreparationNotes
+from asrkit.recipe.record import load_record
 from asrkit.recipe.results_table import Layer, load_table
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.recipe.stages import RecipeRun
@@ -38,6 +39,15 @@ class Step:
 
     def __str__(self) -> str:
         return f"{self.network}, seed {self.seed}, {self.phase}"
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What the sessions of a table were asked for until now."""
+
+    recipe: str
+    table: str
+    overrides: dict[str, str]
 
 
 class TableRun:
@@ -85,9 +95,9 @@ class TableRun:
             If the corpus lacks the set that is to be scored.
         """
         recipe_name = load_settings(self.recipe_toml).recipe.name
-        identity = {"recipe": recipe_name, "table": self.name}
         if self._record.exists():
-            self._take_up(json.loads(self._record.read_text("utf-8")), identity, resume)
+            before = load_record(self._record, _Begun, "choose another folder with --run-dir")
+            self._take_up(before, recipe_name, resume)
         settings = self._load_settings([("settings", self.table.settings)])
         if self.table.split not in settings.decode.splits:
             raise UsageError(
@@ -101,8 +111,8 @@ class TableRun:
                 f"{self.recipe_toml}: the corpus has no {self.table.split} set, but the table "
                 f"{self.name} scores it"
             )
-        record = {**identity, "overrides": self._overrides}
-        write_atomically(self._record, json.dumps(record, indent=1).encode())
+        begun = _Begun(recipe_name, self.name, self._overrides)
+        write_atomically(self._record, json.dumps(asdict(begun), indent=1).encode())
 
     @property
     def notes(self) -> PreparationNotes:
@@ -176,20 +186,19 @@ class TableRun:
         sources = [(f"{self.table_toml}: {name}", layer) for name, layer in layers]
         return load_settings(self.recipe_toml, overrides, sources)
 
-    def _take_up(self, record: dict[str, Any], identity: dict[str, str], resume: bool) -> None:
+    def _take_up(self, begun: _Begun, recipe_name: str, resume: bool) -> None:
         """Add what earlier sessions were asked for, under what this one is."""
-        begun = {key: record[key] for key in identity}
-        if begun != identity:
+        if (begun.recipe, begun.table) != (recipe_name, self.name):
             raise UsageError(
-                f"{self.folder}: holds the table {begun['table']} of {begun['recipe']}, not "
-                f"{self.name} of {identity['recipe']}; choose another folder with --run-dir"
+                f"{self.folder}: holds the table {begun.table} of {begun.recipe}, not "
+                f"{self.name} of {recipe_name}; choose another folder with --run-dir"
             )
         if not resume:
             raise UsageError(
                 f"{self.folder}: holds this table already; go on with it, or extend it by rows or "
                 "seeds, with --resume, or choose another folder with --run-dir"
             )
-        self._overrides = {**record["overrides"], **self._new_overrides}
+        self._overrides = {**begun.overrides, **self._new_overrides}
 
     def _share_data(self, run: RunFolder, settings: Settings) -> None:
         """Copy the prepared data into a run's folder, unless it needs others or has them."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
-from asrkit.lab.laboratory import Laboratory, list_trials
+from asrkit.errors import DataError
+from asrkit.lab.laboratory import TRIALS, Laboratory, list_trials
 from asrkit.lab.trial import Trial
 from asrkit.lab_settings import LabSettings
 
@@ -58,3 +60,10 @@ def test_threads_are_as_before(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     Laboratory(list_trials(settings(quick=True), 1), tmp_path).run()
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"key": "x"}', '{"key": "x", "curve": 3}'])
+def test_a_damaged_result_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / TRIALS).write_text(f"{line}\n")
+    with pytest.raises(DataError, match=r"trials\.jsonl, line 1: damaged: .*; delete the line"):
+        Laboratory([], tmp_path)

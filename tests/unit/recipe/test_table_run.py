@@ -238,6 +238,13 @@ def test_a_folder_of_another_table(tones: Path) -> None:
         opened(tones, resume=True)
 
 
+def test_a_damaged_record_is_named(tones: Path) -> None:
+    opened(tones)
+    (tones.parent / "runs" / "begun.json").write_text('{"recipe": "tones"}')
+    with pytest.raises(DataError, match=r"begun\.json: damaged: .*; choose another folder"):
+        opened(tones, resume=True)
+
+
 def test_the_set_to_be_scored_must_be_there(tones: Path) -> None:
     with pytest.raises(UsageError, match=r"decode.splits = \['dev'\], but the table scores"):
         opened(tones, 'decode.splits=["dev"]')
