@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from asrkit.bundled import ENGLISH_MODEL
 from asrkit.decode.fusion import make_fusion
-from asrkit.decode.fusion_settings import place_decode_files, without_fusion
+from asrkit.decode.fusion_settings import for_greedy_search, place_decode_files
 from asrkit.errors import AudioError, ModelFileError, UsageError
 from asrkit.model_file import Recognizer, load_recognizer
 from asrkit.nn.denormals import flushed_denormals
@@ -107,7 +107,7 @@ def load_model(
     recognizer = open_model(path, precision)
     settings = recognizer.settings.decode
     if decode.get("method") == "greedy":
-        settings = without_fusion(settings)
+        settings = for_greedy_search(settings)
     try:
         settings = DecodeSettings.model_validate({**dict(settings), **decode})
     except ValidationError as error:

@@ -262,14 +262,14 @@ def _decode_settings(
     of_model: DecodeSettings, changes: Mapping[str, Any], nbest: int
 ) -> DecodeSettings:
     """Put what was asked for in place of the model's own; nothing asked for goes unheeded."""
-    from asrkit.decode.fusion_settings import check_fusion, without_fusion
+    from asrkit.decode.fusion_settings import check_fusion, for_greedy_search
     from asrkit.errors import UsageError
 
     given = {name: value for name, value in changes.items() if value is not None}
     settings = of_model.model_copy(update=given)
     if settings.method == "greedy":
         if given.get("method") == "greedy":  # the model's own are for its own search
-            settings = without_fusion(of_model).model_copy(update=given)
+            settings = for_greedy_search(of_model).model_copy(update=given)
         unused = [name for name in given if name != "method"] + ["nbest"] * (nbest > 1)
         if unused:
             option = "--" + unused[0].replace("_", "-")

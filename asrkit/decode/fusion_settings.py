@@ -47,6 +47,17 @@ def without_fusion(settings: DecodeSettings) -> DecodeSettings:
     )
 
 
+def for_greedy_search(settings: DecodeSettings) -> DecodeSettings:
+    """Put the greedy search in place of a model's own: what only that heeds is left out.
+
+    So is the calibration of words, if it is that of a beam search.
+    """
+    greedy = without_fusion(settings).model_copy(update={"method": "greedy"})
+    if settings.method == "greedy":
+        return greedy
+    return greedy.model_copy(update={"confidence_temperature": 1.0, "confidence_bias": 0.0})
+
+
 def check_fusion(settings: DecodeSettings) -> None:
     """Refuse settings that the search they are for would not heed.
 

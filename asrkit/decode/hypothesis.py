@@ -73,7 +73,8 @@ class Hypothesis:
     log_prob : float
         Nats. From the beam search the log-probability of the labelling, summed over the alignments
         that the beam kept (all of them, if it pruned nothing); from the greedy search that of the
-        best path alone. The two are not comparable.
+        best path alone. The two are not comparable. Where the beam search was told to take the
+        priors out of posteriors, or to soften them, it is of what became of them.
     score : float or None
         What the search with a language model, lexicon or hotwords ranked it by: `log_prob` and what
         they add. None if there were none.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam import beam_search
-from asrkit.decode.fusion_settings import check_fusion
+from asrkit.decode.fusion_settings import check_fusion, for_greedy_search
 from asrkit.decode.greedy import greedy_search
 from asrkit.decode.search import decode_batch
 from asrkit.errors import DataError, UsageError
@@ -105,6 +105,15 @@ def test_each_setting_acts(change: dict[str, object], log_probs: Tensor, chars: 
     plain = decode_batch(log_probs[:1], OUT_LENS[:1], chars, 0.01, BEAM)
     settings = BEAM.model_copy(update=change)
     assert decode_batch(log_probs[:1], OUT_LENS[:1], chars, 0.01, settings) != plain
+
+
+def test_a_greedy_search_has_nothing_of_the_beam_search() -> None:
+    heeded = {"hotwords": ("cab",), "prior_weight": 0.5, "log_priors": (-0.5,)}
+    calibration = {"confidence_temperature": 2.0, "confidence_bias": 1.0}
+    tuned = DecodeSettings(method="beam", **heeded, **calibration)
+    assert for_greedy_search(tuned) == DecodeSettings(method="greedy")
+    own = DecodeSettings(method="greedy", **calibration)
+    assert for_greedy_search(own) == own
 
 
 def test_an_empty_list_of_hotwords_changes_nothing(log_probs: Tensor, chars: TokenTable) -> None:
