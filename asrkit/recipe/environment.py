@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
 import asrkit
-from asrkit.files import write_atomically
-from asrkit.recipe.record import load_record
+from asrkit.recipe.record import load_record, save_record
 
 _PACKAGES = ("torch", "torchaudio", "numpy", "soundfile", "soxr", "safetensors", "pydantic")
 
@@ -58,7 +56,7 @@ class Environment:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        write_atomically(path, json.dumps(asdict(self), indent=2).encode())
+        save_record(path, self)
 
     @classmethod
     def load(cls, path: Path) -> Environment:

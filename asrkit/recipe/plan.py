@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import sys
@@ -16,9 +15,8 @@ from typing import Any
 
 import torch
 
-from asrkit.files import write_atomically
 from asrkit.nn.model import AcousticModel
-from asrkit.recipe.record import load_record
+from asrkit.recipe.record import load_record, save_record
 from asrkit.settings import Settings
 from asrkit.train.checkpoint import Position
 from asrkit.train.dev_result import DevResult, Evaluate
@@ -77,7 +75,7 @@ class Plan:
     def save(self, path: Path) -> None:
         """Write as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(asdict(self), indent=1).encode())
+        save_record(path, self)
 
     @classmethod
     def load(cls, path: Path) -> Plan:

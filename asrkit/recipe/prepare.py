@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asrkit.data.audio import MAX_OVERSHOOT_S, audio_duration_s
@@ -23,7 +22,7 @@ from asrkit.files import write_atomically
 from asrkit.inference import load_by_length
 from asrkit.progress import CountProgress
 from asrkit.recipe.expected import find_expected, load_expected
-from asrkit.recipe.record import load_record
+from asrkit.recipe.record import load_record, save_record
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.score.protocol import load_protocol
 from asrkit.settings import DataSettings, Settings
@@ -47,7 +46,7 @@ class PreparationNotes:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        write_atomically(path, json.dumps(asdict(self), indent=1, ensure_ascii=False).encode())
+        save_record(path, self)
 
     @classmethod
     def load(cls, path: Path) -> PreparationNotes:

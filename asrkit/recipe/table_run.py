@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -13,7 +12,7 @@ from asrkit.data.manifest import read_manifest, write_manifest
 from asrkit.errors import DataError, UsageError
 from asrkit.files import write_atomically
 from asrkit.recipe.prepare import PreparationNotes
-from asrkit.recipe.record import load_record
+from asrkit.recipe.record import load_record, save_record
 from asrkit.recipe.results_table import Layer, load_table
 from asrkit.recipe.run_folder import RunFolder
 from asrkit.recipe.stages import RecipeRun
@@ -111,8 +110,7 @@ class TableRun:
                 f"{self.recipe_toml}: the corpus has no {self.table.split} set, but the table "
                 f"{self.name} scores it"
             )
-        begun = _Begun(recipe_name, self.name, self._overrides)
-        write_atomically(self._record, json.dumps(asdict(begun), indent=1).encode())
+        save_record(self._record, _Begun(recipe_name, self.name, self._overrides))
 
     @property
     def notes(self) -> PreparationNotes:
