@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import product
 
 from asrkit.decode.confidence import (
@@ -135,9 +135,13 @@ def _tune_fusion(
     )
     with CountProgress("trying weights", _ABOUT_TRIALS) as progress:
 
-        def count_errors(weights: Weights, changes: Mapping[str, float]) -> int:
+        @cache  # the stages try some points again
+        def count_errors_of(settings: DecodeSettings) -> int:
             progress.advance()
-            return dev.decode(_changed(tried, weights, changes)).counts.num_errors
+            return dev.decode(settings).counts.num_errors
+
+        def count_errors(weights: Weights, changes: Mapping[str, float]) -> int:
+            return count_errors_of(_changed(tried, weights, changes))
 
         if settings.vocabulary == "open":
             penalties = sorted({*OOV_PENALTIES, settings.oov_penalty})
