@@ -99,7 +99,7 @@ def save_recognizer(path: Path, recognizer: Recognizer, storage: Storage = "floa
     """
     settings = recognizer.settings
     places = ("root", "train", "dev", "test", "lexicon")
-    unplaced = settings.data.model_copy(update=dict.fromkeys(places, ""))
+    unplaced = settings.data.model_copy(update={**dict.fromkeys(places, ""), "text": ()})
     header = {
         "format": "asrkit model",
         "version": FORMAT_VERSION,

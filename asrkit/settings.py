@@ -49,6 +49,10 @@ class DataSettings(Table):
     lexicon: str = ""
     """Pronunciations, a word and its phones a line, for `model.phone_layer`. An utterance with a
     word that it lacks teaches tokens only. A relative path is taken from the recipe's folder."""
+    text: tuple[str, ...] = ()
+    """Texts, a sentence a line: what spells (`model.spells_from = "phones"`) is trained on them,
+    in place of the training set, from which come only the sounds. Nothing else is trained.
+    An epoch takes sentences that would last as long as the training set. Paths as for `lexicon`."""
     sample_rate_hz: PositiveInt = 16000
     max_batch_s: PositiveFloat = 120.0
     """A batch holds at most this many seconds of audio, padding included."""
@@ -169,6 +173,10 @@ class ModelSettings(Table):
     """Recurrent layer, counted from 1, of which a second output layer reads phones; 0 is none.
     Layers above it are for the tokens alone (hierarchical CTC: Fernández, Graves & Schmidhuber
     2007)."""
+    spells_from: Literal["frames", "phones"] = "frames"
+    """What the layers above `phone_layer` read: the outputs of that layer, or the posteriors of
+    phones alone. The latter can be made up for any text, so these layers can learn from `data.text`
+    and teach those below nothing."""
     prediction_size: PositiveInt = 250
     """Memory cells of the prediction network, `kind = "transducer"` and `"next_label"` only."""
     joint_size: PositiveInt = 250
@@ -217,6 +225,9 @@ class TrainSettings(Table):
     """Share of the mean of these losses in what is minimised; the last layer's has the rest."""
     phone_weight: Share = 0.5
     """Share of the phones' loss in what is minimised, `model.phone_layer` only."""
+    phone_crf_weight: Share = 0.0
+    """Share of the CTC-CRF (Xiang & Ou 2019) in the phones' loss: they shall be likelier than all
+    other phones that a trigram model of the training transcripts allows, as in recognition."""
     accumulate_batches: PositiveInt = 1
     early_stopping_epochs: Count = 0
     """Stop after this many epochs without a better dev error; 0 never stops early."""
@@ -313,6 +324,20 @@ class Settings(Table):
                 f'model.phone_layer = {phone_layer} needs model.kind = "ctc" and as many layers, '
                 f'not "{self.model.kind}" with {self.model.num_layers}'
             )
+        if self.model.spells_from == "phones":
+            if not 0 < phone_layer < self.model.num_layers:
+                raise ValueError(
+                    f'model.spells_from = "phones" needs layers above model.phone_layer = '
+                    f"{phone_layer}, which must not be 0; model.num_layers = "
+                    f"{self.model.num_layers}"
+                )
+            if layers:
+                raise ValueError(
+                    f"train.intermediate_layers = {list(layers)} need model.spells_from = "
+                    '"frames"; other layers read no tokens'
+                )
+        elif self.data.text:
+            raise ValueError('data.text needs model.spells_from = "phones"')
         if self.decode.reads_phones and not phone_layer:
             raise ValueError('decode.reads = "phones" needs model.phone_layer, which is 0')
         if layers and self.model.kind != "ctc":

@@ -40,6 +40,11 @@ def plan_command(
     settings = load_settings(recipe_toml, overrides or [])
     if settings.lab is not None:
         raise UsageError(f"plan {recipe}: a laboratory recipe has no corpus and no epochs to plan")
+    if settings.data.text:
+        raise UsageError(
+            f"plan {recipe}: data.text: training on text is not predicted; an epoch of it takes "
+            "less than one of speech"
+        )
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise UsageError("--device cuda: torch finds no GPU on this machine; leave it out")

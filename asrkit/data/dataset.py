@@ -18,6 +18,8 @@ from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import TokenError
 
+_SILENCE = Audio(np.zeros(0, np.float32), 1)
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -115,7 +117,7 @@ def load_batches(
     utterances: Sequence[Utterance],
     batches: Sequence[Sequence[int]],
     tokens: TokenTable | None,
-    cache: AudioCache,
+    cache: AudioCache | None,
     prefetch: int = 4,
     pronunciations: Pronunciations | None = None,
 ) -> Generator[Batch]:
@@ -131,8 +133,8 @@ def load_batches(
         Indices into `utterances`, e.g. from `asrkit.data.batching.make_batches`.
     tokens : TokenTable or None
         Encodes the transcripts; None gives batches without labels.
-    cache : AudioCache
-        Reads the audio, and keeps it for the next epoch.
+    cache : AudioCache or None
+        Reads the audio, and keeps it for the next epoch; None gives batches without samples.
     prefetch : int
         How many batches are read ahead, >= 1.
     pronunciations : Pronunciations or None
@@ -146,7 +148,8 @@ def load_batches(
 
     def load(batch: Sequence[int]) -> Batch:
         chosen = [utterances[index] for index in batch]
-        return collate(chosen, [cache.read(each) for each in chosen], tokens, pronunciations)
+        audios = [cache.read(each) if cache else _SILENCE for each in chosen]
+        return collate(chosen, audios, tokens, pronunciations)
 
     ahead: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(prefetch, thread_name_prefix="asrkit-read-ahead") as pool:

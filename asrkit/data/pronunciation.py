@@ -63,8 +63,12 @@ class Pronunciations:
     table: TokenTable
 
     @classmethod
-    def for_texts(cls, texts: Iterable[str], lexicon: Mapping[str, Phones]) -> Pronunciations:
+    def for_texts(
+        cls, texts: Iterable[str], lexicon: Mapping[str, Phones], further: Iterable[str] = ()
+    ) -> Pronunciations:
         """Keep of a lexicon what transcripts need; the table has the phones of the kept words.
+
+        Of further texts words are kept that have no other phones.
 
         Raises
         ------
@@ -78,10 +82,12 @@ class Pronunciations:
                 "lexicon of their language, in the same upper or lower case"
             )
         phones_of = {word: lexicon[word] for word in words}
-        return cls(
-            phones_of,
-            TokenTable.from_texts((" ".join(phones) for phones in phones_of.values()), "phone"),
-        )
+        table = TokenTable.from_texts(map(" ".join, phones_of.values()), "phone")
+        inventory = set(table.symbols)
+        for word in sorted({word for text in further for word in text.split()} & lexicon.keys()):
+            if inventory.issuperset(lexicon[word]):
+                phones_of[word] = lexicon[word]
+        return cls(phones_of, table)
 
     def encode(self, text: str) -> list[int]:
         """Give the ids of the phones of a transcript; none if a word of it has no pronunciation."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import nn
 
 from asrkit.errors import UsageError
 from asrkit.export.graph import Graph
@@ -22,33 +23,35 @@ _TO_INT32 = 6
 
 def add_network(graph: Graph, network: CtcNetwork, feats: str, feat_lens: str) -> tuple[str, str]:
     """Compute log-probabilities (N, T', V) and their lengths (N,) of (N, T, F) and (N,)."""
-    frames, out_lens = _add_encoder(graph, network.encoder, feats, feat_lens)
-    weight = graph.constant(network.output.weight.T)
-    scores = graph.add(
-        "Add", graph.add("MatMul", frames, weight), graph.constant(network.output.bias)
-    )
-    log_probs = graph.add("LogSoftmax", scores, axis=-1)
+    frames, out_lens = _add_frontend(graph, network.encoder, feats, feat_lens)
+    frames = graph.add("Transpose", frames, perm=[1, 0, 2])
+    frames = _add_layers(graph, network.encoder, frames, out_lens)
+    if network.speller is not None:
+        assert network.phone_output is not None
+        phones = graph.add("Softmax", _add_linear(graph, network.phone_output, frames), axis=-1)
+        frames = _add_layers(graph, network.speller, phones, out_lens)
+    log_probs = graph.add("LogSoftmax", _add_linear(graph, network.output, frames), axis=-1)
     return graph.add("Transpose", log_probs, perm=[1, 0, 2]), out_lens
 
 
-def _add_encoder(
-    graph: Graph, encoder: RecurrentEncoder, feats: str, feat_lens: str
-) -> tuple[str, str]:
-    frames, out_lens = _add_frontend(graph, encoder, feats, feat_lens)
-    frames = graph.add("Transpose", frames, perm=[1, 0, 2])
+def _add_linear(graph: Graph, layer: nn.Linear, frames: str) -> str:
+    product = graph.add("MatMul", frames, graph.constant(layer.weight.T))
+    return graph.add("Add", product, graph.constant(layer.bias))
+
+
+def _add_layers(graph: Graph, encoder: RecurrentEncoder, frames: str, out_lens: str) -> str:
+    """Map (T', N, F) to (T', N, W)."""
     # The operator wants one frame at least; nobody reads what comes of an utterance that has none.
     lens = graph.add("Cast", graph.add("Max", out_lens, graph.ints(1)), to=_TO_INT32)
     for layer, connection in zip(encoder.layers, encoder.connections, strict=True):
         assert isinstance(layer, RecurrentLayer)
         outputs = _add_recurrence(graph, layer.cell, frames, lens)
         if isinstance(connection, Highway):
-            gate = connection.gate
-            scores = graph.add("MatMul", frames, graph.constant(gate.weight.T))
-            opened = graph.add("Sigmoid", graph.add("Add", scores, graph.constant(gate.bias)))
+            opened = graph.add("Sigmoid", _add_linear(graph, connection.gate, frames))
             outputs = graph.add("Mul", opened, graph.add("Sub", outputs, frames))
         is_plain = isinstance(connection, Plain)
         frames = outputs if is_plain else graph.add("Add", frames, outputs)
-    return frames, out_lens
+    return frames
 
 
 def _add_frontend(

@@ -49,15 +49,28 @@ class CtcNetwork(nn.Module):
         V, the blank included.
     num_phones
         P, the blank included, of a second output layer at `settings.phone_layer`.
+
+    Attributes
+    ----------
+    encoder
+        All recurrent layers, or those up to `settings.phone_layer`.
+    speller
+        Those above it, where they read phones; otherwise None.
     """
 
     def __init__(
         self, settings: ModelSettings, num_features: int, vocab_size: int, num_phones: int = 0
     ) -> None:
         super().__init__()
-        self.encoder = RecurrentEncoder(settings, num_features)
-        self.output = nn.Linear(self.encoder.output_size, vocab_size)
         self.phone_layer = settings.phone_layer
+        self.speller: RecurrentEncoder | None = None
+        if settings.spells_from == "phones":
+            below, above = _split(settings)
+            self.encoder = RecurrentEncoder(below, num_features)
+            self.speller = RecurrentEncoder(above, num_phones)
+        else:
+            self.encoder = RecurrentEncoder(settings, num_features)
+        self.output = nn.Linear(self.encoder.output_size, vocab_size)
         self.phone_output = nn.Linear(self.encoder.output_size, num_phones) if num_phones else None
         initialize_outside_cells(self, settings)
 
@@ -82,8 +95,20 @@ class CtcNetwork(nn.Module):
         out_lens
             (N,) int64.
         """
+        if self.speller is not None:
+            phones, out_lens = self.read_phones(feats, feat_lens)
+            return self.spell(phones.exp(), out_lens), out_lens
         frames, out_lens = self.encoder(feats, feat_lens)
         return _read_off(frames, self.output), out_lens
+
+    def spell(self, phones: Tensor, out_lens: Tensor) -> Tensor:
+        """Compute log-probabilities of tokens (N, T', V) of posteriors of phones (N, T', P).
+
+        What is learned here is not passed on to what hears phones.
+        """
+        assert self.speller is not None
+        frames, _ = self.speller(phones.detach(), out_lens)
+        return _read_off(frames, self.output)
 
     def read_phones(self, feats: Tensor, feat_lens: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-probabilities of phones, (N, T', P); layers above theirs are not run."""
@@ -103,6 +128,9 @@ class CtcNetwork(nn.Module):
         intermediate_layers
             The further ones, counted from 1; the output layer is that of the last.
         """
+        if self.speller is not None:
+            heard, out_lens = self.read_phones(feats, feat_lens)
+            return Readings(self.spell(heard.exp(), out_lens), [], heard, out_lens)
         depth = len(self.encoder.layers)
         wanted = {depth, *intermediate_layers}
         if self.phone_output is not None:
@@ -116,6 +144,16 @@ class CtcNetwork(nn.Module):
             else _read_off(outputs[self.phone_layer], self.phone_output),
             out_lens,
         )
+
+
+def _split(settings: ModelSettings) -> tuple[ModelSettings, ModelSettings]:
+    """Give the settings of the layers that hear phones, and of those that spell them."""
+    num_below = settings.phone_layer
+    above = {"num_layers": settings.num_layers - num_below, "frontend": "none", "subsampling": 1}
+    return (
+        settings.model_copy(update={"num_layers": num_below}),
+        settings.model_copy(update=above),
+    )
 
 
 def _read_off(frames: Tensor, layer: nn.Linear) -> Tensor:

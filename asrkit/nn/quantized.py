@@ -17,10 +17,15 @@ from asrkit.nn.recurrent import RecurrentLayer
 
 def why_not_int8(model: AcousticModel) -> str:
     """Say what keeps a model from having an 8-bit form on this machine; empty if nothing does."""
-    encoder = getattr(model.network, "encoder", None)
-    if not isinstance(encoder, RecurrentEncoder):
+    encoders = _encoders(model)
+    if not encoders:
         return 'a model of kind = "next_label" has no encoder'
-    cells = [layer.cell for layer in encoder.layers if isinstance(layer, RecurrentLayer)]
+    cells = [
+        layer.cell
+        for encoder in encoders
+        for layer in encoder.layers
+        if isinstance(layer, RecurrentLayer)
+    ]
     if not all(type(cell) is Lstm for cell in cells):
         return f'its cell is {type(cells[0]).__name__}; expected cell = "lstm"'
     if not has_int8_products():
@@ -42,9 +47,13 @@ def quantize_for_cpu(model: AcousticModel) -> AcousticModel:
     if why_not := why_not_int8(model):
         raise UsageError(f"int8: {why_not}; use float32")
     quantized = copy.deepcopy(model).cpu().eval()
-    encoder = quantized.network.encoder
-    assert isinstance(encoder, RecurrentEncoder)
-    encoder.layers = nn.ModuleList(
-        Int8LstmLayer(layer) for layer in encoder.layers if isinstance(layer, RecurrentLayer)
-    )
+    for encoder in _encoders(quantized):
+        encoder.layers = nn.ModuleList(
+            Int8LstmLayer(layer) for layer in encoder.layers if isinstance(layer, RecurrentLayer)
+        )
     return quantized
+
+
+def _encoders(model: AcousticModel) -> list[RecurrentEncoder]:
+    """Find what has recurrent layers that hear or spell."""
+    return [each for each in model.network.children() if isinstance(each, RecurrentEncoder)]

@@ -31,7 +31,8 @@ def write_card(
         f"- input: {settings.features.kind} at {settings.data.sample_rate_hz} Hz, "
         f"one output frame every {settings.features.frame_shift_ms * model.subsampling:g} ms",
         f"- tokens: {settings.data.unit}"
-        f"{f'; phones, off layer {model.phone_layer}' if model.phone_layer else ''}",
+        f"{f'; phones, off layer {model.phone_layer}' if model.phone_layer else ''}"
+        f"{', and tokens off phones' if model.spells_from == 'phones' else ''}",
         f"- trained with: asrkit {environment.asrkit}, commit {environment.commit()}, "
         f"seed {settings.recipe.seed}",
         "",

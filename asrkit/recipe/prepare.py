@@ -27,6 +27,7 @@ from asrkit.recipe.run_folder import RunFolder
 from asrkit.score.protocol import load_protocol
 from asrkit.settings import DataSettings, Settings
 from asrkit.train.checkpoint import save_weights
+from asrkit.train.spoken_text import read_sentences
 
 # Means and variances of 40 to 130 numbers need no more: the rest would change the fourth digit.
 _MAX_STATISTICS_UTTERANCES = 5000
@@ -154,7 +155,9 @@ def make_pronunciations(
         )
     lexicon = read_pronunciations(recipe_toml.parent / settings.data.lexicon)
     texts = [utterance.text for utterance in corpus.splits["train"]]
-    return Pronunciations.for_texts(texts, lexicon)
+    paths = [recipe_toml.parent / text for text in settings.data.text]
+    sentences = (line for _, _, line in read_sentences(paths))
+    return Pronunciations.for_texts(texts, lexicon, sentences)
 
 
 def _unpronounced(utterances: Sequence[Utterance], pronunciations: Pronunciations) -> list[str]:

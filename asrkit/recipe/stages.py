@@ -10,7 +10,7 @@ from typing import Literal, TextIO, get_args
 
 import torch
 
-from asrkit.data.manifest import read_manifest
+from asrkit.data.manifest import Utterance, read_manifest
 from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.fusion_settings import place_decode_files, relate_decode_files
@@ -32,6 +32,7 @@ from asrkit.train.checkpoint import load_weights, load_weights_into
 from asrkit.train.distributed import World
 from asrkit.train.loop import Trainer
 from asrkit.train.preflight import check_utterances
+from asrkit.train.spoken_text import SpokenText
 
 Stage = Literal["prepare", "train", "decode", "score", "pack"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -93,9 +94,10 @@ class RecipeRun:
         dev = read_manifest(self.run.manifest("dev"))
         check_utterances(model, dev, tokens)  # else the dev loss is infinite
         clock = EpochClock(make_evaluation(dev, tokens, self.settings))
+        utterances = read_manifest(self.run.manifest("train"))
         trainer = Trainer(
             model,
-            read_manifest(self.run.manifest("train")),
+            utterances,
             tokens,
             clock,
             self.settings,
@@ -103,6 +105,7 @@ class RecipeRun:
             self.world,
             mirror,
             self._pronunciations,
+            self._text(tokens, utterances),
         )
         clock.start(trainer.position)
         trainer.run()
@@ -180,6 +183,17 @@ class RecipeRun:
             return None
         _require(self.run.pronunciations, "prepare")
         return Pronunciations.read(self.run.pronunciations)
+
+    def _text(self, tokens: TokenTable, speech: Sequence[Utterance]) -> SpokenText | None:
+        if not self.settings.data.text or self._pronunciations is None:
+            return None
+        return SpokenText(
+            [self.recipe_toml.parent / text for text in self.settings.data.text],
+            self._pronunciations,
+            tokens,
+            speech,
+            self.settings.recipe.seed,
+        )
 
     @property
     def _phones(self) -> TokenTable | None:

@@ -36,12 +36,14 @@ from asrkit.train.initial_weights import start_from
 from asrkit.train.interruption import Interruption
 from asrkit.train.last_checkpoints import LastCheckpoints
 from asrkit.train.metrics import MetricsLog
-from asrkit.train.objective import Measured, check_finite, hardest_of, make_objective
+from asrkit.train.objective import Measured, check_finite, hardest_of, make_training_objective
 from asrkit.train.optimizer import make_optimizer
 from asrkit.train.preflight import check_utterances
 from asrkit.train.progress import TrainingProgress
 from asrkit.train.schedule import learning_rate
 from asrkit.train.seeding import seed_everything
+from asrkit.train.spelling import turn_to_text
+from asrkit.train.spoken_text import SpokenText
 from asrkit.train.weight_noise import weight_noise
 
 FINAL_WEIGHTS = "final.safetensors"
@@ -70,6 +72,8 @@ class Trainer:
         A stream for a copy of the metrics, or None.
     pronunciations
         Of the words of the training set, for a network with phones.
+    text
+        What spells is trained on it, and nothing else.
     """
 
     def __init__(
@@ -83,17 +87,12 @@ class Trainer:
         world: World,
         mirror: TextIO | None = None,
         pronunciations: Pronunciations | None = None,
+        text: SpokenText | None = None,
     ) -> None:
         if not utterances:
             raise DataError(f"{folder}: the training set is empty; there is nothing to learn from")
         check_utterances(model, utterances, tokens, settings.augment.speed_factors)
         self.model = model.to(world.device)
-        self.objective = make_objective(
-            model,
-            settings.train.intermediate_layers,
-            settings.train.intermediate_weight,
-            settings.train.phone_weight,
-        )
         self.utterances = utterances
         self.tokens = tokens
         self.pronunciations = pronunciations
@@ -103,14 +102,14 @@ class Trainer:
         self.folder = folder
         self.world = world
         self.mirror = mirror
-
+        self.text = text
+        self.objective = make_training_objective(model, settings.train, utterances, pronunciations)
         on_gpu = world.device.type == "cuda"
         precision: torch.dtype = getattr(torch, settings.train.precision)
         self.autocast = torch.autocast("cuda", precision, on_gpu and precision != torch.float32)
         self.scaler = GradScaler("cuda", enabled=on_gpu and precision == torch.float16)
         self.optimizer = make_optimizer(model, settings.train)
         truncate_backpropagation(model, settings.train.truncate_frames)
-
         self.checkpoints = folder / "checkpoints"
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.last = LastCheckpoints(self.checkpoints)
@@ -156,6 +155,11 @@ class Trainer:
                 sources, writes = train.initial_weights, self.world.is_main
                 for remark in start_from(self.model, sources, self.checkpoints, writes):
                     self.progress.say(remark)
+            if self.text and self.pronunciations:
+                self.objective, remark = turn_to_text(
+                    self.model, self.utterances, self.pronunciations, self.settings
+                )
+                self.progress.say(f"{len(self.text)} sentences, {remark}")
             while position.epoch < train.max_epochs and not self._stops_early():
                 self._run_epoch()
             self._finish()
@@ -166,6 +170,8 @@ class Trainer:
 
     def _run_epoch(self) -> None:
         position, settings = self.position, self.settings
+        if self.text:
+            self.utterances = self.text.of_epoch(position.epoch)
         batches = batches_of_epoch(self.utterances, settings, position.epoch)
         group_size = settings.train.accumulate_batches * self.world.size
         ahead = batches[position.batch :]
@@ -200,7 +206,7 @@ class Trainer:
             self.utterances,
             batches,
             self.tokens,
-            self.audio,
+            None if self.text else self.audio,
             pronunciations=self.pronunciations,
         )
 

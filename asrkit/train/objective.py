@@ -11,16 +11,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from asrkit.ctc.crf import ctc_crf_excess
 from asrkit.ctc.diagnosis import measure_emission
 from asrkit.ctc.feasibility import check_feasible, frames_needed
 from asrkit.ctc.loss import ctc_nll
 from asrkit.data.dataset import Batch
+from asrkit.data.manifest import Utterance
+from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import DivergenceError, FeasibilityError
 from asrkit.nn.model import AcousticModel
 from asrkit.nn.network import CtcNetwork
 from asrkit.nn.transducer import NextLabelNetwork, TransducerNetwork
+from asrkit.settings import TrainSettings
 from asrkit.train.transducer_loss import transducer_nll
+from asrkit.train.trigram import estimate_phone_trigram
 
 Features: TypeAlias = Callable[[], tuple[Tensor, Tensor]]
 """Computes features (N, T, F) and their (N,) lengths, if they are needed."""
@@ -42,6 +47,8 @@ class Measured:
         Nats of each utterance by what is read off intermediate layers, their mean, (N,).
     phone_nll
         Nats of the phones of those utterances whose phones are known.
+    phone_crf_nll
+        The same among all sequences of phones.
     """
 
     nll: Tensor
@@ -50,6 +57,7 @@ class Measured:
     loss: Tensor
     intermediate_nll: Tensor | None = None
     phone_nll: Tensor | None = None
+    phone_crf_nll: Tensor | None = None
 
 
 class Objective(ABC):
@@ -92,7 +100,8 @@ class CtcObjective(Objective):
     phones, weights (1 - p) and p are taken: Fernández, Graves & Schmidhuber, Sequence Labelling in
     Structured Domains with Hierarchical Recurrent Neural Networks, IJCAI 2007, train a level of
     such a hierarchy for each kind of label. Where an utterance's phones are not known or do not fit
-    into its frames, it has its other loss alone.
+    into its frames, it has its other loss alone. The phones' loss is (1 - c) nll + c crf, where crf
+    is that of `asrkit.ctc.crf`, if there is a trigram model of phones.
 
     Parameters
     ----------
@@ -104,6 +113,10 @@ class CtcObjective(Objective):
         w.
     phone_weight
         p.
+    phone_crf_weight
+        c.
+    phone_trigram
+        (P, P, P), on the network's device.
     """
 
     def __init__(
@@ -112,11 +125,15 @@ class CtcObjective(Objective):
         intermediate_layers: Sequence[int] = (),
         intermediate_weight: float = 0.0,
         phone_weight: float = 0.0,
+        phone_crf_weight: float = 0.0,
+        phone_trigram: Tensor | None = None,
     ) -> None:
         self.network = network
         self.intermediate_layers = intermediate_layers
         self.intermediate_weight = intermediate_weight
         self.phone_weight = phone_weight
+        self.phone_crf_weight = phone_crf_weight
+        self.phone_trigram = phone_trigram
 
     def measure(self, batch: Batch, features: Features) -> Measured:
         """Sum over all alignments of the labels to the frames."""
@@ -126,18 +143,21 @@ class CtcObjective(Objective):
             ctc_nll(log_probs, out_lens, batch.labels, batch.label_lens)
             for log_probs in (readings.tokens, *readings.intermediate)
         )
-        loss, intermediate, phones = nll, None, None
+        loss, intermediate, phones, phones_crf = nll, None, None, None
         if others:
             intermediate = torch.stack(others).mean(dim=0)
             loss = torch.lerp(nll, intermediate, self.intermediate_weight)
         if readings.phones is not None and self.phone_weight:
-            each = ctc_nll(
-                readings.phones, out_lens, batch.phones, batch.phone_lens, impossible_is_zero=True
-            )
+            labelling = (readings.phones, out_lens, batch.phones, batch.phone_lens)
+            each = ctc_nll(*labelling, impossible_is_zero=True)
             is_known = (batch.phone_lens > 0) & (each > 0)
-            loss = torch.where(is_known, torch.lerp(loss, each, self.phone_weight), loss)
             phones = each[is_known]
-        return Measured(nll, readings.tokens, out_lens, loss, intermediate, phones)
+            if self.phone_trigram is not None:
+                crf = each + ctc_crf_excess(*labelling, self.phone_trigram)
+                each = torch.lerp(each, crf, self.phone_crf_weight)
+                phones_crf = crf[is_known]
+            loss = torch.where(is_known, torch.lerp(loss, each, self.phone_weight), loss)
+        return Measured(nll, readings.tokens, out_lens, loss, intermediate, phones, phones_crf)
 
     def frames_needed(self, labels: Sequence[int]) -> int:
         """One a label, and a blank between equals."""
@@ -155,6 +175,8 @@ class CtcObjective(Objective):
             figures["intermediate_loss"] = measured.intermediate_nll.mean().item()
         if measured.phone_nll is not None and len(measured.phone_nll):
             figures["phone_loss"] = measured.phone_nll.mean().item()
+        if measured.phone_crf_nll is not None and len(measured.phone_crf_nll):
+            figures["phone_crf_loss"] = measured.phone_crf_nll.mean().item()
         return figures
 
 
@@ -254,12 +276,42 @@ def make_objective(
     intermediate_layers: Sequence[int] = (),
     intermediate_weight: float = 0.0,
     phone_weight: float = 0.0,
+    phone_crf_weight: float = 0.0,
+    phone_trigram: Tensor | None = None,
 ) -> Objective:
     """Build the objective of a model's network; all but the model is for CTC only."""
     match model.network:
         case CtcNetwork() as network:
-            return CtcObjective(network, intermediate_layers, intermediate_weight, phone_weight)
+            return CtcObjective(
+                network,
+                intermediate_layers,
+                intermediate_weight,
+                phone_weight,
+                phone_crf_weight,
+                phone_trigram,
+            )
         case TransducerNetwork() as network:
             return TransducerObjective(network)
         case NextLabelNetwork() as network:
             return NextLabelObjective(network)
+
+
+def make_training_objective(
+    model: AcousticModel,
+    settings: TrainSettings,
+    utterances: Iterable[Utterance],
+    pronunciations: Pronunciations | None,
+) -> Objective:
+    """Build the objective that a recipe asks for, with what it needs to know of a training set."""
+    trigram = None
+    if pronunciations and settings.phone_crf_weight:
+        trigram = estimate_phone_trigram(utterances, pronunciations)
+        trigram = trigram.to(next(model.parameters()).device)
+    return make_objective(
+        model,
+        settings.intermediate_layers,
+        settings.intermediate_weight,
+        settings.phone_weight,
+        settings.phone_crf_weight,
+        trigram,
+    )

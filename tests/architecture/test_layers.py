@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "features": CORE | {"data"},
     "nn": CORE | {"data", "features"},
     "ctc": CORE | {"data", "features"},
-    "train": CORE | TRAINING,
+    "train": CORE | TRAINING | {"lm"},
     "lab": CORE | {"nn", "train.optimizer", "train.seeding"},
     "lm": CORE | {"data"},
     "pronounce": CORE | {"data", "lm"},

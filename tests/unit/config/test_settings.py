@@ -86,6 +86,28 @@ def test_phones_are_read_off_a_layer_of_a_ctc_network(
     assert Settings.model_validate({**tables, "model": {"phone_layer": 3}})
 
 
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"model": {"phone_layer": 0}}, r"needs layers above model.phone_layer = 0"),
+        ({"model": {"phone_layer": 3}}, r"= 3, .* model.num_layers = 3"),
+        ({"train": {"intermediate_layers": [1]}}, r"intermediate_layers = \[1\] need"),
+        ({"model": {"spells_from": "frames"}}, r'data.text needs model.spells_from = "phones"'),
+    ],
+)
+def test_what_spells_phones(tables: dict[str, dict[str, object]], message: str) -> None:
+    fine: dict[str, dict[str, object]] = {
+        "recipe": {"name": "x"},
+        "data": {"text": ["books.txt"]},
+        "model": {"phone_layer": 2, "spells_from": "phones"},
+        "train": {},
+    }
+    assert Settings.model_validate_json(json.dumps(fine))
+    wrong = {name: {**table, **tables.get(name, {})} for name, table in fine.items()}
+    with pytest.raises(ValidationError, match=message):
+        Settings.model_validate_json(json.dumps(wrong))
+
+
 @pytest.mark.parametrize(("frontend", "subsampling"), [("none", 1), ("stack", 3), ("conv", 4)])
 def test_subsampling_that_fits(frontend: str, subsampling: int) -> None:
     settings = ModelSettings.model_validate({"frontend": frontend, "subsampling": subsampling})

@@ -66,6 +66,13 @@ def test_what_the_transcripts_need_is_kept(pronunciations: Pronunciations) -> No
     assert pronunciations.table.unit == "phone"
 
 
+def test_of_further_texts_words_of_the_same_phones_are_kept() -> None:
+    lexicon = {**LEXICON, "tack": ("t", "ae", "k"), "cab": ("k", "ae", "b")}
+    found = Pronunciations.for_texts(["the cat", "the bird"], lexicon, ["tack the cab", "cat"])
+    assert found.phones_of.keys() == {"cat", "the", "tack"}
+    assert found.table.symbols == ("<blank>", "ae", "ah", "dh", "k", "t")
+
+
 def test_a_lexicon_with_none_of_the_words() -> None:
     with pytest.raises(TokenError, match=r"^data\.lexicon: holds none of the words .* lower case"):
         Pronunciations.for_texts(["THE CAT", ""], LEXICON)

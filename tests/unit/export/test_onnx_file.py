@@ -72,6 +72,8 @@ def open_session(path: Path) -> Any:
             {"bidirectional": False, "cell": "lstm_peephole"},
         ),
         ({}, {"phone_layer": 1}),
+        ({}, {"phone_layer": 1, "spells_from": "phones"}),
+        ({}, {"num_layers": 3, "phone_layer": 1, "spells_from": "phones", "connection": "highway"}),
         ({}, {"frontend": "conv", "subsampling": 4, "conv_channels": 3}),
         ({}, {"frontend": "conv", "subsampling": 2, "conv_channels": 3, "num_layers": 1}),
     ],

@@ -202,3 +202,41 @@ def test_tokens_are_as_without_phones(utterances: list[Tensor]) -> None:
     assert all(map(torch.equal, run(both, utterances), run(plain, utterances)))
     feats, lens = utterances[0][None], torch.tensor([LENS[0]])
     assert plain.read_all(feats, lens).phones is None
+
+
+# --- spelling phones
+
+
+def make_speller(**others: object) -> CtcNetwork:
+    table = {"num_layers": 3, "phone_layer": 1, "spells_from": "phones", **others}
+    return make(num_phones=NUM_PHONES, **table)
+
+
+@pytest.mark.parametrize(("frontend", "subsampling"), FRONTENDS)
+def test_tokens_spelled_from_phones_are_the_same_alone_and_in_a_batch(
+    utterances: list[Tensor], frontend: str, subsampling: int
+) -> None:
+    network = make_speller(frontend=frontend, subsampling=subsampling)
+    together = run(network, utterances, extra=3)
+    for feats, expected in zip(utterances, together, strict=True):
+        (alone,) = run(network, [feats])
+        torch.testing.assert_close(alone, expected, rtol=0, atol=1e-5)
+
+
+def test_what_spells_reads_the_phones_alone(utterances: list[Tensor]) -> None:
+    network = make_speller()
+    assert (len(network.encoder.layers), len(network.speller.layers)) == (1, 2)
+    feats, lens = utterances[0][None], torch.tensor([LENS[0]])
+    readings = network.read_all(feats, lens)
+    assert torch.equal(readings.tokens, network.spell(readings.phones.exp(), lens))
+    assert torch.equal(readings.tokens, network(feats, lens)[0])
+    assert torch.equal(readings.phones, network.read_phones(feats, lens)[0])
+
+
+def test_spelling_does_not_teach_hearing(utterances: list[Tensor]) -> None:
+    network = make_speller()
+    network(utterances[0][None], torch.tensor([LENS[0]]))[0][..., 1].sum().backward()
+    taught = {name for name, each in network.named_parameters() if each.grad is not None}
+    assert taught == {
+        name for name, _ in network.named_parameters() if name.startswith(("speller", "output"))
+    }

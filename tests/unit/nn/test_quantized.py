@@ -115,9 +115,12 @@ def test_an_utterance_gives_the_same_alone_and_in_a_batch(model: dict[str, Any])
 
 
 @needs_int8
+@pytest.mark.parametrize("spells_from", ["frames", "phones"])
 @pytest.mark.parametrize(("reads_phones", "size"), [(False, 7), (True, 5)])
-def test_tokens_and_phones_are_close_to_float32(reads_phones: bool, size: int) -> None:
-    given = make_model(phone_layer=1)
+def test_tokens_and_phones_are_close_to_float32(
+    reads_phones: bool, size: int, spells_from: str
+) -> None:
+    given = make_model(phone_layer=1, spells_from=spells_from)
     waves, lens = 0.1 * torch.randn(1, 16000), torch.tensor([16000])
     with torch.inference_mode():
         exact, _ = given(waves, lens, reads_phones=reads_phones)

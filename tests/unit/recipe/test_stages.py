@@ -17,6 +17,7 @@ from asrkit.recipe.run_folder import RunFolder
 from asrkit.recipe.stages import RecipeRun
 from asrkit.train.distributed import World
 from asrkit.train.loop import DevResult, Trainer
+from asrkit.train.metrics import read_metrics
 
 
 def recipe_run(recipe_toml: Path, run: RunFolder, *overrides: str) -> RecipeRun:
@@ -173,6 +174,21 @@ def test_a_recipe_that_reads_phones(with_phones: RecipeRun) -> None:
     assert packed.settings.data.lexicon == ""
     lexicon = run.folder / packed.settings.decode.lexicon  # found by its place beside the model
     assert lexicon.resolve() == with_phones.recipe_toml.parent / "lexicon.txt"
+
+
+def test_a_recipe_that_learns_to_spell_from_text(
+    make_recipe, run: RunFolder, phone_overrides: list[str]
+) -> None:
+    recipe_toml = make_recipe()
+    (recipe_toml.parent / "books.txt").write_text("ab b\nnobody says this\nac\nb bc\n" * 20)
+    text = ("data.text=['books.txt']", "model.num_layers=2", "model.spells_from=phones")
+    made = recipe_run(recipe_toml, run, *phone_overrides, *text)
+    for stage in made.stages:
+        getattr(made, stage)()
+    ids = {step["hardest"] for step in read_metrics(run.folder, "step")}
+    assert ids
+    assert all(each.startswith("books.txt:") for each in ids)
+    assert load_recognizer(run.model).settings.data.text == ()
 
 
 def test_pronunciations_that_are_gone(with_phones: RecipeRun) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from asrkit.ctc.crf import ctc_crf_excess
 from asrkit.ctc.loss import ctc_nll
 from asrkit.data.dataset import Batch
 from asrkit.data.manifest import Utterance
@@ -26,6 +27,7 @@ from asrkit.train.loop import FINAL_WEIGHTS, DevResult, Trainer
 from asrkit.train.metrics import read_metrics
 from asrkit.train.objective import check_finite, hardest_of, make_objective
 from asrkit.train.preflight import check_utterances
+from asrkit.train.trigram import estimate_trigram
 
 MakeTrainer = Callable[..., Trainer]
 
@@ -157,14 +159,35 @@ def test_ctc_of_tokens_and_phones(with_phones: AcousticModel, layers: tuple[int,
     assert objective.statistics(measured, batch) == objective.statistics(plain, batch) | added
 
 
+def test_phones_among_all_phones(with_phones: AcousticModel) -> None:
+    batch, trigram = batch_of(LABELS, PHONES), estimate_trigram(PHONES, 3)
+    plain = make_objective(with_phones, phone_weight=1).measure(batch, features)
+    objective = make_objective(
+        with_phones, phone_weight=0.25, phone_crf_weight=0.75, phone_trigram=trigram
+    )
+    measured = objective.measure(batch, features)
+    log_probs, out_lens = with_phones.network.read_phones(*features())
+    excess = ctc_crf_excess(log_probs, out_lens, batch.phones, batch.phone_lens, trigram)
+    torch.testing.assert_close(measured.phone_crf_nll, plain.loss + excess)
+    expected = 0.75 * plain.nll + 0.25 * (plain.loss + 0.75 * excess)
+    torch.testing.assert_close(measured.loss, expected)
+    assert torch.equal(measured.phone_nll, plain.phone_nll)
+    figure = objective.statistics(measured, batch)["phone_crf_loss"]
+    assert figure == pytest.approx((plain.loss + excess).mean().item())
+
+
+@pytest.mark.parametrize("trigram", [None, estimate_trigram([[1, 2], [2]], 3)])
 @pytest.mark.parametrize("phones", [[], [1, 1, 1], [1, 2, 1, 2, 1]])
 def test_phones_that_are_unknown_or_too_many_teach_nothing(
-    with_phones: AcousticModel, phones: list[int]
+    with_phones: AcousticModel, phones: list[int], trigram: torch.Tensor | None
 ) -> None:
     # The second utterance has 4 frames; the third phone of three equal ones would be the fifth.
     network = with_phones.network
     batch = batch_of(LABELS, [PHONES[0], phones, PHONES[2]])
-    measured = make_objective(with_phones, phone_weight=0.25).measure(batch, features)
+    objective = make_objective(
+        with_phones, phone_weight=0.25, phone_crf_weight=0.5, phone_trigram=trigram
+    )
+    measured = objective.measure(batch, features)
     assert torch.equal(measured.loss == measured.nll, torch.tensor([False, True, False]))
     assert len(measured.phone_nll) == 2
     measured.loss[1].backward()
