@@ -72,8 +72,8 @@ Look = Callable[[Seen], object]
 
 
 def output(seen: Seen) -> str:
-    # How long something took is another thing each time.
-    return re.sub(r"\d+\.\d+( \||$)", r"TIME\1", seen.stdout, flags=re.MULTILINE)
+    # How long something took, and what memory, is another thing each time.
+    return re.sub(r"\d+\.\d+(?= \||$)|[\d.]+(?= GB)", "MEASURED", seen.stdout, flags=re.MULTILINE)
 
 
 def said(seen: Seen) -> tuple[int, str]:
