@@ -253,6 +253,9 @@ class DecodeSettings(Table):
     """The beam search extends a prefix only by tokens at least this likely in a frame."""
     max_frame_tokens: Count = 0
     """The beam search extends prefixes by this many likeliest tokens of a frame; 0 is by all."""
+    beam_threshold: NonNegativeFloat = 0.0
+    """After each frame the beam search of CTC drops prefixes whose score is lower than the best by
+    this or more, in nats; 0 drops none."""
     blank_skip_prob: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Frames whose blank is likelier than this are taken for pure blanks; 1 takes none."""
     lm: str = ""

@@ -20,7 +20,6 @@ times as likely as the best is as good as impossible. Three things make it fast:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -31,6 +30,7 @@ from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam_kernel import labels_of, search
 from asrkit.decode.best_path import find_best_path
 from asrkit.decode.hypothesis import Hypothesis
+from asrkit.decode.pruning import make_pruning
 from asrkit.errors import DataError
 
 
@@ -43,6 +43,7 @@ def beam_search(
     nbest: int = 1,
     max_frame_tokens: int = 0,
     blank_skip_prob: float = 1.0,
+    beam_threshold: float = 0.0,
 ) -> list[Hypothesis]:
     """Find the likeliest labellings of one utterance.
 
@@ -65,6 +66,9 @@ def beam_search(
         In each frame prefixes grow only by this many likeliest tokens; 0 is by all.
     blank_skip_prob : float
         Frames whose blank is likelier than this are taken for nothing but a blank; 1 takes none.
+    beam_threshold : float
+        After each frame only prefixes stay that are likelier than e^-`beam_threshold` times the
+        likeliest; with 0 all do.
 
     Returns
     -------
@@ -90,7 +94,13 @@ def beam_search(
     """
     frames = as_frames(log_probs)
     labellings = search_prefixes(
-        frames, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob, nbest
+        frames,
+        beam_size,
+        token_min_log_prob,
+        max_frame_tokens,
+        blank_skip_prob,
+        beam_threshold,
+        nbest,
     )
     return to_hypotheses(labellings, frames, tokens, frame_s)
 
@@ -123,16 +133,15 @@ def search_prefixes(
     token_min_log_prob: float,
     max_frame_tokens: int = 0,
     blank_skip_prob: float = 1.0,
+    beam_threshold: float = 0.0,
     nbest: int = 1,
 ) -> list[tuple[NDArray[np.int32], float]]:
     """Find the likeliest labellings, shape (L,) each, and their log-probabilities.
 
     Parameters and order as for `beam_search`; `frames` is (T, V), contiguous.
     """
-    skip_above = math.log(blank_skip_prob) if blank_skip_prob < 1 else math.inf
-    parents, last_tokens, nodes, found = search(
-        frames, beam_size, token_min_log_prob, max_frame_tokens, skip_above
-    )
+    pruning = make_pruning(token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold)
+    parents, last_tokens, nodes, found = search(frames, beam_size, pruning)
     if len(nodes) == 0:
         raise DataError(
             "decode: the model's output is not finite; expected log-probabilities; the audio or "

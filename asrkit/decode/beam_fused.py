@@ -11,7 +11,6 @@ back. What cannot reach the last place even so is not looked at: nothing is lost
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
@@ -29,6 +28,7 @@ from asrkit.decode.fused_kernel import search
 from asrkit.decode.fused_tree import score_word
 from asrkit.decode.fusion import NO_WORD, Fusion
 from asrkit.decode.hypothesis import Hypothesis, WordSpan
+from asrkit.decode.pruning import make_pruning
 from asrkit.errors import DataError
 from asrkit.lm.ngram import step
 
@@ -63,6 +63,7 @@ def search_readings(
     token_min_log_prob: float,
     max_frame_tokens: int = 0,
     blank_skip_prob: float = 1.0,
+    beam_threshold: float = 0.0,
     nbest: int = 1,
 ) -> list[Reading]:
     """Find the readings with the highest scores, best first.
@@ -71,9 +72,9 @@ def search_readings(
     those of the lexicon, what ends inside a word is left out, unless nothing else is left. Equal
     scores come in the order of their token ids, then of their words.
     """
-    skip_above = math.log(blank_skip_prob) if blank_skip_prob < 1 else math.inf
+    pruning = make_pruning(token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold)
     tree, nodes, log_probs, added, last_words, is_complete = _search(
-        frames, fusion.arrays, beam_size, token_min_log_prob, max_frame_tokens, skip_above
+        frames, fusion.arrays, beam_size, pruning
     )
     if len(nodes) == 0:
         raise DataError(
@@ -103,13 +104,15 @@ def fused_beam_search(
     nbest: int = 1,
     max_frame_tokens: int = 0,
     blank_skip_prob: float = 1.0,
+    beam_threshold: float = 0.0,
 ) -> list[Hypothesis]:
     """Find the labellings with the highest scores: `asrkit.decode.beam.beam_search` with fusion.
 
     Parameters
     ----------
     fusion : Fusion
-        What is added to the log-probabilities by CTC. The others are as for `beam_search`.
+        What is added to the log-probabilities by CTC. The others are as for `beam_search`;
+        `beam_threshold` counts what is added, too.
 
     Returns
     -------
@@ -123,7 +126,14 @@ def fused_beam_search(
     """
     frames = as_frames(log_probs)
     readings = search_readings(
-        frames, fusion, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob, nbest
+        frames,
+        fusion,
+        beam_size,
+        token_min_log_prob,
+        max_frame_tokens,
+        blank_skip_prob,
+        beam_threshold,
+        nbest,
     )
     return [_to_hypothesis(each, frames, tokens, frame_s, fusion) for each in readings]
 
@@ -184,13 +194,9 @@ def _score_words(fusion, words):  # type: ignore[no-untyped-def] # pragma: no co
 
 
 @compiled()
-def _search(  # type: ignore[no-untyped-def] # pragma: no cover
-    log_probs, fusion, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_log_prob
-):
+def _search(log_probs, fusion, beam_size, pruning):  # type: ignore[no-untyped-def] # pragma: no cover
     """Search and finish, in one call: numba looks at every array that it is handed."""
-    tree, nodes, ranks = search(
-        log_probs, fusion, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_log_prob
-    )
+    tree, nodes, ranks = search(log_probs, fusion, beam_size, pruning)
     return tree, nodes, *_finish(fusion, tree, nodes, ranks)
 
 

@@ -128,9 +128,7 @@ class _Beam(NamedTuple):
 
 
 @compiled()
-def search(  # type: ignore[no-untyped-def] # pragma: no cover
-    log_probs, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_log_prob
-):
+def search(log_probs, beam_size, pruning):  # type: ignore[no-untyped-def] # pragma: no cover
     """Find the best prefixes.
 
     Returns the tree (parent and last token of each node), and the nodes and log-probabilities of
@@ -163,16 +161,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover
         if num_nodes + beam_size > len(tree.parents):
             tree = _enlarge(tree, num_nodes)
         t, size, num_nodes, log_scale = _advance(
-            log_probs,
-            t,
-            tree,
-            num_nodes,
-            beam,
-            size,
-            log_scale,
-            token_min_log_prob,
-            max_frame_tokens,
-            blank_skip_log_prob,
+            log_probs, t, tree, num_nodes, beam, size, log_scale, pruning
         )
     found = np.log(beam.total[:size]) + log_scale
     return tree.parents, tree.last_tokens, beam.nodes[:size], found
@@ -196,16 +185,7 @@ def _enlarge(tree, num_nodes):  # type: ignore[no-untyped-def] # pragma: no cove
 
 @compiled()
 def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
-    log_probs,
-    first_frame,
-    tree,
-    num_nodes,
-    beam,
-    size,
-    log_scale,
-    token_min_log_prob,
-    max_frame_tokens,
-    blank_skip_log_prob,
+    log_probs, first_frame, tree, num_nodes, beam, size, log_scale, pruning
 ):
     """Account for frames from `first_frame` on, as long as the tree has room.
 
@@ -215,6 +195,7 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
     """
     num_frames, vocab_size = log_probs.shape
     beam_size = len(beam.nodes)
+    token_min_log_prob, max_frame_tokens, skip_log_prob, least_share = pruning
     parents, last_tokens, rows, table = tree
     nodes, last, parent_rows, in_blank, in_token, total = beam
     new_nodes = np.empty(beam_size, np.int32)
@@ -237,7 +218,7 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
         if num_nodes + beam_size > len(parents):
             return t, size, num_nodes, log_scale
         blank_log_prob = np.float64(log_probs[t, BLANK])
-        if blank_log_prob > blank_skip_log_prob:
+        if blank_log_prob > skip_log_prob:
             log_scale += blank_log_prob
             for row in range(size):
                 in_blank[row], in_token[row] = total[row], 0.0
@@ -263,15 +244,14 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
             new_in_token[row], new_in_blank[row] = by_token, by_blank
             score = by_blank + by_token
             new_total[row] = score
-            in_order &= NEGLIGIBLE < score <= previous
+            in_order &= max(NEGLIGIBLE, new_total[0] * least_share) < score <= previous
             previous = score
 
         # Tokens that can bring the best prefix at least to the last place of the beam.
-        limit = token_min_log_prob
+        lowest = max(NEGLIGIBLE, new_total[:size].max() * least_share)
         if size == beam_size:
-            lowest = new_total[:size].min()
-            if lowest > NEGLIGIBLE:
-                limit = max(limit, math.log(lowest / total[0]) - 1e-4)
+            lowest = max(lowest, new_total[:size].min())
+        limit = max(token_min_log_prob, math.log(lowest / total[0]) - 1e-4)
         most = max_frame_tokens if max_frame_tokens > 0 else vocab_size
         num_candidates = find_candidates(log_probs, t, limit, most, candidates, candidate_probs)
         if num_candidates == 0 and blank_log_prob < token_min_log_prob:
@@ -316,8 +296,11 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
                             count = insert(scores, codes, count, score, row << 32 | token)
             # Merge. The list of a candidate is begun when its best could be next.
             num_lists, place, taken = 0, 0, 0
+            least = NEGLIGIBLE
             while place < beam_size:
-                best, best_list = NEGLIGIBLE, -1
+                if place > 0:
+                    least = max(NEGLIGIBLE, new_total[0] * least_share)
+                best, best_list = least, -1
                 for index in range(num_lists):
                     if heads[index] > best:
                         best, best_list = heads[index], index
@@ -344,6 +327,8 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
                     row += 1
                 list_rows[best_list] = row
                 heads[best_list] = total[row] * candidate_probs[best_list] if row < size else 0.0
+            while place > 0 and new_total[place - 1] <= new_total[0] * least_share:
+                place -= 1
             for row in range(size):
                 rows[nodes[row]] = -1
             size = place

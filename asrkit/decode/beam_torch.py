@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asrkit.data.tokens import TokenTable
+from asrkit.decode.pruning import make_pruning
 from asrkit.errors import DataError
 
 BLANK = TokenTable.blank_id
@@ -77,6 +78,7 @@ def beam_search_batch(
     token_min_log_prob: float,
     max_frame_tokens: int = 0,
     blank_skip_prob: float = 1.0,
+    beam_threshold: float = 0.0,
     nbest: int = 1,
 ) -> list[list[tuple[NDArray[np.int32], float]]]:
     """Find the likeliest labellings of each utterance of a batch.
@@ -87,7 +89,7 @@ def beam_search_batch(
         On any device; computed in float64.
     out_lens : Tensor, shape (N,), int64
         Valid frames of each utterance; the others are never read.
-    beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob, nbest
+    beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold, nbest
         As for `asrkit.decode.beam.beam_search`.
 
     Returns
@@ -107,15 +109,17 @@ def beam_search_batch(
     limits in one utterance.
     """
     num_utts, num_frames, _ = log_probs.shape
-    skip_above = math.log(blank_skip_prob) if blank_skip_prob < 1 else math.inf
+    pruning = make_pruning(token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold)
     out_lens = out_lens.to(log_probs.device)
     beams = Beams.of_nothing(num_utts, log_probs.device)
     came_from: list[Tensor] = []
     grown_by: list[Tensor] = []
     for t in range(num_frames):
-        frame, skipped = _read_frame(log_probs[:, t], out_lens > t, skip_above)
+        frame, skipped = _read_frame(log_probs[:, t], out_lens > t, pruning.skip_log_prob)
         tokens, token_probs = _candidates(frame, token_min_log_prob, max_frame_tokens)
-        beams, rows, labels = _advance(beams, frame.exp(), tokens, token_probs, beam_size)
+        beams, rows, labels = _advance(
+            beams, frame.exp(), tokens, token_probs, beam_size, pruning.least_share
+        )
         beams = replace(beams, log_scales=beams.log_scales + skipped).rescaled()
         came_from.append(rows)
         grown_by.append(labels)
@@ -161,7 +165,12 @@ def _candidates(
 
 
 def _advance(
-    beams: Beams, frame: Tensor, tokens: Tensor, token_probs: Tensor, beam_size: int
+    beams: Beams,
+    frame: Tensor,
+    tokens: Tensor,
+    token_probs: Tensor,
+    beam_size: int,
+    least_share: float,
 ) -> tuple[Beams, Tensor, Tensor]:
     """Account for one frame of probabilities (N, V).
 
@@ -219,7 +228,7 @@ def _advance(
         log_scales=beams.log_scales,
     )
     # An empty place could be taken for the prefix whose growth was forgotten.
-    is_dead = best <= _NEGLIGIBLE
+    is_dead = best <= (best[:, :1] * least_share).clamp(min=_NEGLIGIBLE)
     advanced.prefixes.masked_fill_(is_dead, _DEAD)
     advanced.parents.masked_fill_(is_dead, _NO_PREFIX)
     advanced.in_blank.masked_fill_(is_dead, 0.0)

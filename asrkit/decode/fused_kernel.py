@@ -54,9 +54,7 @@ class _Beam(NamedTuple):
 
 
 @compiled()
-def search(  # type: ignore[no-untyped-def] # pragma: no cover
-    log_probs, fusion, beam_size, token_min_log_prob, max_frame_tokens, blank_skip_log_prob
-):
+def search(log_probs, fusion, beam_size, pruning):  # type: ignore[no-untyped-def] # pragma: no cover
     """Find the best prefixes: their tree, the nodes of the beam and the logarithms of their ranks.
 
     A rank is the probability by CTC times e to what fusion adds, look-ahead included.
@@ -85,36 +83,14 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover
         if num_nodes + beam_size > len(tree.nodes):
             tree = enlarged(tree, num_nodes)
         t, size, num_nodes, log_scale = _advance(
-            log_probs,
-            fusion,
-            hot_gains,
-            t,
-            tree,
-            num_nodes,
-            beam,
-            size,
-            log_scale,
-            token_min_log_prob,
-            max_frame_tokens,
-            blank_skip_log_prob,
+            log_probs, fusion, hot_gains, t, tree, num_nodes, beam, size, log_scale, pruning
         )
     return tree.nodes, beam.nodes[:size], np.log(beam.total[:size]) + log_scale
 
 
 @compiled()
 def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
-    log_probs,
-    fusion,
-    hot_gains,
-    first_frame,
-    tree,
-    num_nodes,
-    beam,
-    size,
-    log_scale,
-    token_min_log_prob,
-    max_frame_tokens,
-    blank_skip_log_prob,
+    log_probs, fusion, hot_gains, first_frame, tree, num_nodes, beam, size, log_scale, pruning
 ):
     """Account for frames from `first_frame` on, as long as the tree has room, as in `beam`.
 
@@ -122,6 +98,7 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
     """
     num_frames, vocab_size = log_probs.shape
     beam_size = len(beam.nodes)
+    token_min_log_prob, max_frame_tokens, skip_log_prob, least_share = pruning
     tree_nodes, table = tree
     trie, trie_letter, words = fusion.trie, fusion.trie_letter, fusion.words
     ends_word, first_letter, letters = fusion.ends_word, fusion.first_letter, fusion.letters
@@ -148,7 +125,7 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
         if num_nodes + beam_size > len(tree_nodes):
             return t, size, num_nodes, log_scale
         blank_log_prob = np.float64(log_probs[t, BLANK])
-        if blank_log_prob > blank_skip_log_prob:
+        if blank_log_prob > skip_log_prob:
             log_scale += blank_log_prob
             for row in range(size):
                 in_blank[row], in_token[row] = total[row], 0.0
@@ -169,18 +146,21 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
             if by_token < NEGLIGIBLE:
                 by_token = 0.0
             new_in_token[row] = by_token
-        num_dead = 0
         for row in range(size):  # apart, for it is vectorised
             new_in_blank[row] = total[row] * blank
             new_total[row] = new_in_blank[row] + new_in_token[row]
-            num_dead += not new_total[row] > NEGLIGIBLE
+        least = max(NEGLIGIBLE, new_total[:size].max() * least_share)
+        num_dead = 0
+        for row in range(size):
+            num_dead += not new_total[row] > least
 
         # Tokens that can bring any prefix at least to the last place of the beam.
         limit = token_min_log_prob
-        if size == beam_size and num_dead == 0 and reaches(log_probs, t, limit):
-            lowest, highest = math.inf, 0.0
+        if reaches(log_probs, t, limit):
+            lowest, highest = least, 0.0
+            if size == beam_size:
+                lowest = max(least, new_total.min())
             for row in range(size):
-                lowest = min(lowest, new_total[row])
                 highest = max(highest, total[row] * max(letter_gain[row], end_gain[row]))
             limit = max(limit, math.log(lowest / highest) - 1e-4)
         most = max_frame_tokens if max_frame_tokens > 0 else vocab_size
@@ -200,7 +180,7 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
         else:
             count, num_waiting = 0, 0
             for row in range(size):
-                if new_total[row] > NEGLIGIBLE:
+                if new_total[row] > least:
                     count = insert(scores, codes, count, new_total[row], row << _ROW_BITS)
                 first_child[row], child_tokens[row] = -1, 0
             for row in range(size):
@@ -213,7 +193,7 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
             for row in range(size - 1, -1, -1):
                 best_from = max(best_from, total[row])
                 most_from[row] = best_from * most_hot_gain
-            last_place = scores[beam_size - 1] if count == beam_size else NEGLIGIBLE
+            last_place = scores[beam_size - 1] if count == beam_size else least
             for index in range(num_candidates):
                 token, prob = np.int64(candidates[index]), candidate_probs[index]
                 ends = ends_word[token]
@@ -308,9 +288,12 @@ def _advance(  # type: ignore[no-untyped-def] # noqa: PLR0915 # pragma: no cover
                                     scores, codes, count, waiting, waiting_codes, num_waiting
                                 )
                                 num_waiting = 0
+                                last_place = max(last_place, scores[0] * least_share)
                                 if count == beam_size:
-                                    last_place = scores[beam_size - 1]
+                                    last_place = max(last_place, scores[beam_size - 1])
             count = merge(scores, codes, count, waiting, waiting_codes, num_waiting)
+            while count > 0 and scores[count - 1] <= scores[0] * least_share:
+                count -= 1
             for row in range(size):
                 tree_nodes[nodes[row]].row = -1
             size = count

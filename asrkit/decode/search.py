@@ -78,6 +78,7 @@ def decode_batch(
             "token_min_log_prob": settings.token_min_log_prob,
             "max_frame_tokens": settings.max_frame_tokens,
             "blank_skip_prob": settings.blank_skip_prob,
+            "beam_threshold": settings.beam_threshold,
             "nbest": nbest,
         }
         if fusion is not None:

@@ -65,6 +65,7 @@ def _advance(
     beam_size: int,
     token_min_log_prob: float,
     allowed: NDArray[np.bool_],
+    beam_threshold: float,
 ) -> Beam:
     """Account for one frame of log-probabilities, shape (V,), and keep the best prefixes."""
     num_prefixes, vocab_size = len(beam.nodes), len(frame)
@@ -93,7 +94,8 @@ def _advance(
     grown[:, BLANK] = -np.inf
 
     scores = np.concatenate([np.logaddexp(in_blank, in_token), grown.ravel()])
-    possible = np.flatnonzero(scores > -np.inf)
+    least = scores.max() - (beam_threshold or np.inf)
+    possible = np.flatnonzero(scores > least)
     kept = possible[np.argsort(-scores[possible], kind="stable")[:beam_size]]
     stays = kept < num_prefixes
     rows = np.where(stays, kept, (kept - num_prefixes) // vocab_size)
@@ -115,6 +117,7 @@ def literal_search(
     token_min_log_prob: float = -np.inf,
     max_frame_tokens: int = 0,
     blank_skip_prob: float = 1.0,
+    beam_threshold: float = 0.0,
 ) -> list[tuple[list[int], float]]:
     """Labellings of the beam and their log-probabilities, best first."""
     tree = PrefixTree()
@@ -129,7 +132,7 @@ def literal_search(
             likeliest = 1 + np.argsort(-frame[1:], kind="stable")[:max_frame_tokens]
             allowed[:] = False
             allowed[likeliest] = True
-        beam = _advance(beam, tree, frame, beam_size, token_min_log_prob, allowed)
+        beam = _advance(beam, tree, frame, beam_size, token_min_log_prob, allowed, beam_threshold)
     found = zip([tree.labels(node) for node in beam.nodes], beam.log_probs.tolist(), strict=True)
     return sorted(found, key=lambda each: (-each[1], each[0]))
 
@@ -288,6 +291,7 @@ def test_a_wide_beam_is_fast_enough(phone_table: MakeTable) -> None:
     token_min_log_prob=st.sampled_from([-math.inf, -12.0, -4.0, -0.5]),
     max_frame_tokens=st.sampled_from([0, 1, 3]),
     blank_skip_prob=st.sampled_from([1.0, 0.9, 0.5]),
+    beam_threshold=st.sampled_from([0.0, 0.1, 1.0, 4.0]),
 )
 def test_it_equals_the_search_as_it_is_written_down(
     num_frames: int,
@@ -298,13 +302,14 @@ def test_it_equals_the_search_as_it_is_written_down(
     token_min_log_prob: float,
     max_frame_tokens: int,
     blank_skip_prob: float,
+    beam_threshold: float,
 ) -> None:
     frames = random_log_probs(num_frames, vocab_size, seed).numpy()
     generator = np.random.default_rng(seed)
     peaks = np.where(generator.random(num_frames) < 0.7, 0, generator.integers(vocab_size))
     frames[np.arange(num_frames), peaks] += peak
     frames -= np.logaddexp.reduce(frames, axis=1, keepdims=True)
-    limits = (beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob)
+    limits = (beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold)
     found = search_prefixes(frames, *limits, nbest=beam_size)
     expected = literal_search(frames, *limits)
     assert [labels.tolist() for labels, _ in found] == [labels for labels, _ in expected]

@@ -256,10 +256,17 @@ def lexicon_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def labellings(
-    frames: NDArray[np.float64], fusion: Fusion, beam_size: int
+    frames: NDArray[np.float64], fusion: Fusion, beam_size: int, beam_threshold: float = 0.0
 ) -> list[tuple[list[int], float]]:
     try:
-        found = search_readings(frames, fusion, beam_size, -math.inf, nbest=beam_size)
+        found = search_readings(
+            frames,
+            fusion,
+            beam_size,
+            -math.inf,
+            beam_threshold=beam_threshold,
+            nbest=beam_size,
+        )
     except DataError:
         return []
     return [(reading.labels.tolist(), reading.score) for reading in found]
@@ -278,6 +285,7 @@ def loosened(fusion: Fusion) -> Fusion:
     num_frames=st.integers(1, 40),
     seed=st.integers(0, 9999),
     beam_size=st.integers(1, 20),
+    beam_threshold=st.sampled_from([0.0, 0.5, 2.0, 6.0]),
     chosen=decode_settings,
 )
 def test_the_cut_loses_nothing(
@@ -286,24 +294,36 @@ def test_the_cut_loses_nothing(
     num_frames: int,
     seed: int,
     beam_size: int,
+    beam_threshold: float,
     chosen: DecodeSettings,
 ) -> None:
     frames = random_frames(num_frames, 5, seed)
     fusion = build_fusion(chosen, chars, lm, written_words(lm, chars))
-
-    assert labellings(frames, fusion, beam_size) == labellings(frames, loosened(fusion), beam_size)
+    loose = labellings(frames, loosened(fusion), beam_size, beam_threshold)
+    assert labellings(frames, fusion, beam_size, beam_threshold) == loose
 
 
 @settings(max_examples=40, deadline=None)
-@given(num_frames=st.integers(0, 30), seed=st.integers(0, 9999), beam_size=st.integers(1, 20))
+@given(
+    num_frames=st.integers(0, 30),
+    seed=st.integers(0, 9999),
+    beam_size=st.integers(1, 20),
+    beam_threshold=st.sampled_from([0.0, 0.1, 1.0, 4.0]),
+)
 def test_a_weight_of_0_is_no_language_model(
-    lm: NGramModel, chars: TokenTable, num_frames: int, seed: int, beam_size: int
+    lm: NGramModel,
+    chars: TokenTable,
+    num_frames: int,
+    seed: int,
+    beam_size: int,
+    beam_threshold: float,
 ) -> None:
     frames = random_frames(num_frames, 5, seed)
     chosen = DecodeSettings(method="beam", lm_weight=0.0)
     fusion = build_fusion(chosen, chars, lm, written_words(lm, chars))
-    found = search_readings(frames, fusion, beam_size, -12.0, nbest=beam_size)
-    without = search_prefixes(frames, beam_size, -12.0, nbest=beam_size)
+    limits = (beam_size, -12.0, 0, 1.0, beam_threshold)
+    found = search_readings(frames, fusion, *limits, nbest=beam_size)
+    without = search_prefixes(frames, *limits, nbest=beam_size)
     assert [each.labels.tolist() for each in found] == [labels.tolist() for labels, _ in without]
     assert [each.log_prob for each in found] == pytest.approx([p for _, p in without], abs=1e-9)
     assert [each.score for each in found] == [each.log_prob for each in found]

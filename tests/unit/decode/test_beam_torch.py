@@ -30,8 +30,9 @@ def assert_equals_beam(
     token_min_log_prob: float,
     max_frame_tokens: int = 0,
     blank_skip_prob: float = 1.0,
+    beam_threshold: float = 0.0,
 ) -> None:
-    limits = (beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob)
+    limits = (beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold)
     found = beam_search_batch(log_probs, out_lens, *limits, nbest=beam_size)
     assert len(found) == len(log_probs)
     for labellings, padded, length in zip(found, log_probs, out_lens.tolist(), strict=True):
@@ -53,6 +54,7 @@ def assert_equals_beam(
     token_min_log_prob=pruning,
     max_frame_tokens=st.integers(0, 3),
     blank_skip_prob=st.sampled_from([1.0, 0.99, 0.6]),
+    beam_threshold=st.sampled_from([0.0, 0.1, 1.0, 4.0]),
     peaked=st.booleans(),
 )
 def test_equals_the_search_of_one_utterance(
@@ -62,6 +64,7 @@ def test_equals_the_search_of_one_utterance(
     token_min_log_prob: float,
     max_frame_tokens: int,
     blank_skip_prob: float,
+    beam_threshold: float,
     peaked: bool,
 ) -> None:
     log_probs = random_log_probs((3, 24, vocab_size), seed, peaked)
@@ -72,6 +75,7 @@ def test_equals_the_search_of_one_utterance(
         token_min_log_prob,
         max_frame_tokens,
         blank_skip_prob,
+        beam_threshold,
     )
 
 

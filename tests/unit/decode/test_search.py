@@ -91,6 +91,7 @@ def test_threads_change_nothing(log_probs: Tensor, chars: TokenTable) -> None:
     "change",
     [
         {"max_frame_tokens": 1},
+        {"beam_threshold": 0.01},
         {"blank_skip_prob": 0.3},
         {"hotwords": ("cab:9",)},
         {"hotwords": ("cab",), "hotword_weight": 9.0},
