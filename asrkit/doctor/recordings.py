@@ -14,6 +14,7 @@ SILENT_DB = -60.0
 STEADY_DB = 3.0
 """Speech comes and goes by 20 dB and more; noise and hum do not."""
 CLIPPED_SHARE = 0.002
+UNRELATED_SHARE = 0.02
 OFFSET = 0.01
 LOWER_RATES_HZ = (8000, 11025, 16000, 22050, 32000)
 """Sample rates that recordings are converted from without telling."""
@@ -45,7 +46,7 @@ def examine_recordings(
         for utterance in whole
         if utterance in sounds
     ]
-    for judge in (_silence, _steadiness, _clipping, _offset):
+    for judge in (_silence, _steadiness, _misread, _clipping, _offset):
         yield from judge(heard)
     yield from _bandwidth(heard, sample_rate_hz)
     yield from _rates(heard, sample_rate_hz)
@@ -83,6 +84,27 @@ def _steadiness(heard: Heard) -> Iterator[Finding]:
             f"the same level throughout, as noise or a tone has: {utterances(len(cases))}",
             "speech, whose level rises and falls by 20 dB",
             "listen to them; leave them out if nobody speaks",
+            cases,
+        )
+
+
+def _misread(heard: Heard) -> Iterator[Finding]:
+    cases = _cases(
+        heard,
+        lambda sound: (
+            sound.unrelated_share > UNRELATED_SHARE and sound.clipped_share <= CLIPPED_SHARE
+        ),
+        lambda _, sound: f"{100 * sound.unrelated_share:.2g} % of the time it is full-scale noise",
+    )
+    if cases:
+        yield Finding(
+            "warning",
+            "misread-samples",
+            "loud noise in which no sample tells anything of the next, as where a byte is lost or "
+            f"the order of bytes is wrong: {utterances(len(cases))}",
+            f"less than {100 * UNRELATED_SHARE:g} % of such noise",
+            "listen to them; get the files anew, copied as bytes and not as text, or leave them "
+            "out",
             cases,
         )
 

@@ -15,6 +15,9 @@ _FULL_SCALE = 0.999
 _FLAT_TOP = 0.99
 _LOUD = 0.1
 """Below this share of full scale equal neighbours are 16-bit rounding, not clipping."""
+_VERY_LOUD_DB, _UNRELATED = -12.0, 0.3
+"""Speech whose frames exceed this level is voiced: its neighbouring samples correlate by 0.6 or
+more. Where they do not by this much, its bytes are misread."""
 _LOWEST_HZ = 100.0
 """Hum and drift below say nothing of the width of the band."""
 
@@ -37,6 +40,8 @@ class Sound:
         samples.
     band_hz
         Frequency above which there is less than 1e-5 (-50 dB) of the energy.
+    unrelated_share
+        Share of the frames that are very loud, and in which a sample tells nothing of the next.
     """
 
     sample_rate_hz: int
@@ -45,6 +50,7 @@ class Sound:
     loud_db: float
     quiet_db: float
     band_hz: float
+    unrelated_share: float
 
 
 class SoundMeter:
@@ -56,6 +62,7 @@ class SoundMeter:
         self._peak = 0.0
         self._clipped = 0
         self._levels = np.zeros(_LEVELS_DB + 1, dtype=np.int64)
+        self._unrelated = 0
         self._spectrum = np.zeros(_FRAME // 2 + 1)
         self._sample_rate_hz = 0
 
@@ -75,6 +82,9 @@ class SoundMeter:
         self._levels += np.bincount(
             np.clip(levels.round(), 0, _LEVELS_DB).astype(np.int64), minlength=_LEVELS_DB + 1
         )
+        next_to = (frames[:, :-1] * frames[:, 1:]).sum(axis=1)
+        is_loud = levels > _VERY_LOUD_DB + _LEVELS_DB
+        self._unrelated += int((is_loud & (np.abs(next_to) < _UNRELATED * _FRAME * power)).sum())
         spectrum = np.fft.rfft(frames[::2] * _WINDOW)  # half of them tell as much
         self._spectrum += (spectrum.real**2 + spectrum.imag**2).sum(axis=0, dtype=np.float64)
 
@@ -102,6 +112,7 @@ class SoundMeter:
             float(loud - _LEVELS_DB),
             float(quiet - _LEVELS_DB),
             self._band_hz(),
+            self._unrelated / max(1, int(self._levels.sum())),
         )
 
     def _band_hz(self) -> float:

@@ -307,6 +307,21 @@ def test_what_is_wrong_with_recordings(bursts, without_steps: None) -> None:
     assert "mean is +0.0" in found["dc-offset"].cases[0].value
 
 
+def test_samples_whose_bytes_are_misread(bursts, without_steps: None) -> None:
+    train = bursts.splits["train"]
+    samples = [soundfile.read(utterance.audio_path, dtype="int16")[0] for utterance in train]
+    half = len(samples[0]) // 2
+    as_bytes = samples[0].tobytes()
+    lost_one = np.frombuffer(as_bytes[: 2 * half] + as_bytes[2 * half + 1 :] + b"\0", np.int16)
+    bursts.play(train[0], lost_one / 32768)
+    bursts.play(train[1], samples[1].byteswap() / 32768)
+    hiss = np.random.default_rng(1).normal(size=len(samples[2]))
+    bursts.play(train[2], np.clip(samples[2] / 32768 + 0.05 * hiss, -1, 1))
+    finding = only(examine(bursts))
+    assert (finding.kind, finding.severity) == ("misread-samples", "warning")
+    assert named(finding) == [train[0].utt_id, train[1].utt_id]
+
+
 def test_what_was_sampled_at_a_lower_rate(bursts, without_steps: None) -> None:
     def narrow(utterance) -> None:
         low = soxr.resample(soundfile.read(utterance.audio_path)[0], 16000, 8000)
