@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from asrkit.browser.data import Side
 from asrkit.data.audio import Audio
-from asrkit.data.tokens import TokenTable
 from asrkit.decode.hypothesis import TimedToken, TimedWord
 from asrkit.errors import AsrkitError, TokenError
-from asrkit.model_file import Recognizer
 from asrkit.score.alignment import align
 from asrkit.transcribe.align import TimedText, time_text
-from asrkit.transcribe.spelling import SpelledText, spell
-from asrkit.transcribe.windows import long_log_probs
+from asrkit.transcribe.reading import TokenReading
+from asrkit.transcribe.spelling import SpelledText
 
 NUM_LIKELIEST = 3
 """Tokens a frame that are kept, the blank apart."""
@@ -32,18 +30,18 @@ Tokenize = Callable[[str], Sequence[str]]
 class Listener:
     """A model that was trained with CTC, and what to call it."""
 
-    recognizer: Recognizer
+    reading: TokenReading
     name: str
 
     @property
     def sample_rate_hz(self) -> int:
         """Of the audio that it takes."""
-        return self.recognizer.model.sample_rate_hz
+        return self.reading.model.sample_rate_hz
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """Its tokens, by id."""
-        return self.recognizer.tokens.symbols
+        """Its tokens, or the phones if its search reads these, by id."""
+        return self.reading.table.symbols
 
     def hear(
         self,
@@ -76,11 +74,10 @@ class Listener:
         UsageError
             If the model was not trained with CTC.
         """
-        model = self.recognizer.model
-        log_probs = long_log_probs(model, audio.samples, speaker)
+        log_probs = self.reading.hear(audio.samples, speaker)
         duration_s = len(audio.samples) / audio.sample_rate_hz
-        return {"posteriors": pack_posteriors(log_probs, model.frame_s)} | {
-            name: time_transcript(side, tokenize, self.recognizer, log_probs, duration_s)
+        return {"posteriors": pack_posteriors(log_probs, self.reading.model.frame_s)} | {
+            name: time_transcript(side, tokenize, self.reading, log_probs, duration_s)
             for name, side in sides.items()
         }
 
@@ -112,7 +109,7 @@ def pack_posteriors(log_probs: NDArray[np.float32], frame_s: float) -> dict[str,
 def time_transcript(
     side: Side,
     tokenize: Tokenize,
-    recognizer: Recognizer,
+    reading: TokenReading,
     log_probs: NDArray[np.float32],
     duration_s: float,
 ) -> dict[str, Any]:
@@ -128,21 +125,20 @@ def time_transcript(
     if not side.written.split():
         return {"words": []}
     try:
-        spelled = _spell(side, recognizer.tokens)
-        frame_s = recognizer.model.frame_s
-        timed = time_text(spelled, recognizer.tokens, log_probs, frame_s, duration_s)
+        spelled = _spell(side, reading)
+        timed = time_text(spelled, reading.table, log_probs, reading.model.frame_s, duration_s)
         return {**_as_lists(timed), "word_of": _words_of(side.scored, spelled.words, tokenize)}
     except AsrkitError as error:
         return {"problem": str(error)}
 
 
-def _spell(side: Side, tokens: TokenTable) -> SpelledText:
+def _spell(side: Side, reading: TokenReading) -> SpelledText:
     try:
-        return spell(side.written, tokens)
+        return reading.spell(side.written)
     except TokenError:
         # What is scored may be without the marks of the text, such as alternatives `{ a / b }`.
         try:
-            return spell(side.joint.join(side.scored), tokens)
+            return reading.spell(side.joint.join(side.scored))
         except TokenError:
             pass
         raise

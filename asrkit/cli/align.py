@@ -57,8 +57,9 @@ def align_command(
     A manifest (.jsonl) lists many recordings with their texts. Recordings may be hours long. The
     text may be cased and punctuated as usual; what is changed to spell it for the model is
     reported on standard error, and characters that the model cannot spell are an error. A word's
-    confidence, 0 to 1, is the mean posterior of its tokens. A recording that fails is reported,
-    the others go on, and the exit code is 1.
+    confidence, 0 to 1, is the mean posterior of its tokens. With a model that reads phones, such as
+    the English one, the tokens are phones; those of words that its lexicon lacks are guessed. A
+    recording that fails is reported, the others go on, and the exit code is 1.
     """
     from asrkit.api import open_model
     from asrkit.nn.denormals import flushed_denormals

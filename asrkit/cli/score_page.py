@@ -93,5 +93,6 @@ def _open(model: Path) -> Listener:
     from asrkit.api import open_model
     from asrkit.browser.posteriors import Listener
     from asrkit.model_file import sha256_of
+    from asrkit.transcribe.reading import reading_of
 
-    return Listener(open_model(model), f"{model.name}, SHA-256 {sha256_of(model)}")
+    return Listener(reading_of(open_model(model)), f"{model.name}, SHA-256 {sha256_of(model)}")

@@ -15,8 +15,8 @@ from asrkit.decode.hypothesis import TimedToken, TimedWord
 from asrkit.errors import AsrkitError, UsageError
 from asrkit.model_file import Recognizer
 from asrkit.transcribe.align_inputs import Recording, Unreadable
-from asrkit.transcribe.spelling import SpelledText, spell
-from asrkit.transcribe.windows import long_log_probs
+from asrkit.transcribe.reading import TokenReading, reading_of
+from asrkit.transcribe.spelling import SpelledText
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,13 @@ class AlignedRecording:
     spelled : SpelledText
         The text as it is written, and what was done to spell it.
     unit : {"char", "phone", "bpe"}
+        Of the tokens.
     words : tuple of TimedWord
         As they are written, from the start of their first token to the end of their last.
         `probability` is the mean of the tokens'.
     tokens : tuple of TimedToken
-        As the model has them. `probability` is the mean posterior over the frames of the token.
+        Of the model, or phones if its search reads them. `probability` is the mean posterior over
+        the frames of the token.
     log_prob : float
         Of the best path, in nats.
     """
@@ -80,13 +82,16 @@ def align_recordings(
     ------
     UsageError
         If the model cannot align.
+    TokenError, LanguageModelError
+        If the files that tell it pronunciations cannot be read.
     """
+    reading = reading_of(recognizer)
     for recording in recordings:
         if isinstance(recording, Unreadable):
             yield AlignFailure(recording.label, recording.message)
             continue
         try:
-            yield _align(recognizer, recording)
+            yield _align(reading, recording)
         except UsageError:
             raise
         except AsrkitError as error:
@@ -95,21 +100,21 @@ def align_recordings(
             yield AlignFailure(recording.label, f"{recording.label}: {message}")
 
 
-def _align(recognizer: Recognizer, recording: Recording) -> AlignedRecording:
-    model = recognizer.model
-    spelled = spell(recording.text, recognizer.tokens)
+def _align(reading: TokenReading, recording: Recording) -> AlignedRecording:
+    model = reading.model
+    spelled = reading.spell(recording.text)
     audio = read_audio(
         recording.audio_path, model.sample_rate_hz, recording.offset_s, recording.duration_s
     )
     duration_s = len(audio.samples) / audio.sample_rate_hz
-    log_probs = long_log_probs(model, audio.samples, recording.speaker)
-    timed = time_text(spelled, recognizer.tokens, log_probs, model.frame_s, duration_s)
+    log_probs = reading.hear(audio.samples, recording.speaker)
+    timed = time_text(spelled, reading.table, log_probs, model.frame_s, duration_s)
     return AlignedRecording(
         recording,
         duration_s,
         audio.conversion,
         spelled,
-        recognizer.tokens.unit,
+        reading.table.unit,
         timed.words,
         timed.tokens,
         timed.log_prob,
@@ -128,9 +133,9 @@ def time_text(
     Parameters
     ----------
     spelled
-        With the tokens of the model.
+        With the tokens of the model, or its phones.
     tokens
-        Its V tokens.
+        All V of them.
     log_probs
         (T, V).
     frame_s

@@ -138,9 +138,14 @@ def _describe(forms: dict[str, str | None], counts: Counter[str], unspelled: Seq
             left_out.append(f"{symbol} ({counts[symbol]})")
         elif form not in (symbol.lower(), symbol.upper()):
             spelled.append(f"{symbol} as {form!r} ({counts[symbol]})")
-    words = [f"{word} ({count})" for word, count in Counter(unspelled).items()]
-    parts = {"spelled": spelled, "left out": left_out, "words not aligned": words}
-    return "; ".join(f"{what}: {_list(items)}" for what, items in parts.items() if items)
+    parts = {"spelled": _list(spelled), "left out": _list(left_out)}
+    parts["words not aligned"] = list_counts(Counter(unspelled))
+    return "; ".join(f"{what}: {items}" for what, items in parts.items() if items)
+
+
+def list_counts(counts: Counter[str]) -> str:
+    """List things with how often they occur, not too many of them."""
+    return _list([f"{each} ({count})" for each, count in counts.items()])
 
 
 def _list(items: Sequence[str]) -> str:

@@ -31,7 +31,10 @@ WINDOWS_AT_ONCE = 4
 
 
 def long_log_probs(
-    model: AcousticModel, samples: NDArray[np.float32], speaker: str = ""
+    model: AcousticModel,
+    samples: NDArray[np.float32],
+    speaker: str = "",
+    reads_phones: bool = False,
 ) -> NDArray[np.float32]:
     """Compute the log-probabilities of one recording, where the model is.
 
@@ -46,10 +49,12 @@ def long_log_probs(
         (S,) at the model's rate.
     speaker
         Whose statistics to use, for `features.normalization = "speaker"`.
+    reads_phones
+        Whether phones are wanted of a network that has them, not tokens.
 
     Returns
     -------
-    array, shape (T', V), float32
+    array, shape (T', V), of phones (T', P), float32
 
     Raises
     ------
@@ -65,18 +70,20 @@ def long_log_probs(
     with torch.inference_mode(), flushed_denormals():
         if len(samples) <= WINDOW_S * model.sample_rate_hz:
             wave = torch.from_numpy(samples)[None].to(device)
-            outputs, _ = model(wave, torch.tensor([len(samples)], device=device), speakers)
+            length = torch.tensor([len(samples)], device=device)
+            outputs, _ = model(wave, length, speakers, reads_phones)
             return _to_numpy(outputs[0])
         feats = _features(model, samples, device)
         normalizer = _normalizer_of_recording(model.normalizer, feats, speaker, device)
         windows = list(_windows(model, len(feats), network.encoder.frontend.subsampling))
+        read = network.read_phones if reads_phones else network
         kept = []
         for first in range(0, len(windows), WINDOWS_AT_ONCE):
             some = windows[first : first + WINDOWS_AT_ONCE]
             lens = torch.tensor([len(feats[window.heard]) for window in some], device=device)
             batch = pad_sequence([feats[window.heard] for window in some], batch_first=True)
             normalized = normalizer(batch.to(device), lens, speakers * len(some))
-            outputs, out_lens = network(normalized, lens)
+            outputs, out_lens = read(normalized, lens)
             for window, output, length in zip(some, outputs, out_lens.tolist(), strict=True):
                 kept.append(output[:length][window.kept].cpu())
         return _to_numpy(torch.cat(kept))

@@ -16,6 +16,7 @@ from asrkit.browser.recordings import Recording
 from asrkit.model_file import Recognizer
 from asrkit.score.protocol import load_protocol
 from asrkit.score.scorer import score
+from asrkit.transcribe.reading import reading_of
 
 REFS = {"u1": "ab ca b", "u2": "cab b", "u3": "ab", "u4": "a b c"}
 HYPS = {"u1": "ab cc b", "u2": "cab", "u3": "ab", "u4": "a b c bb ab"}
@@ -53,7 +54,7 @@ def sounding(
         if utt_id != "u4":
             soundfile.write(path, say_in_tones(REFS[utt_id]), 16000)
         recordings[utt_id] = Recording(path, 0.0, None, "")
-    listener = Listener(tone_recognizer, "tones.asr")
+    listener = Listener(reading_of(tone_recognizer), "tones.asr")
     return write_page(folder / "sounding.html", recordings=recordings, listener=listener)
 
 

@@ -13,6 +13,7 @@ from asrkit.browser.posteriors import Listener, pack_posteriors
 from asrkit.data.audio import Audio
 from asrkit.model_file import Recognizer
 from asrkit.score.protocol import load_protocol
+from asrkit.transcribe.reading import reading_of
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def hear(tone_recognizer: Recognizer, say_in_tones: Callable) -> Callable[..., d
         joint = "" if unit == "char" else " "
         sides = {text: Side(text, rules.apply(text, unit), joint) for text in written}
         tokenize = lambda text: rules.apply(text, unit)  # noqa: E731
-        return Listener(tone_recognizer, "tones").hear(audio, "", sides, tokenize)
+        return Listener(reading_of(tone_recognizer), "tones").hear(audio, "", sides, tokenize)
 
     return hear
 
@@ -69,7 +70,7 @@ def test_alternatives_are_aligned_as_they_were_scored(
 ) -> None:
     audio = Audio(say_in_tones("ab ca").astype(np.float32), 16000)
     side = Side("{ ab / b } ca", ["ab", "ca"], " ")
-    heard = Listener(tone_recognizer, "tones").hear(audio, "", {"ref": side}, str.split)
+    heard = Listener(reading_of(tone_recognizer), "tones").hear(audio, "", {"ref": side}, str.split)
     assert [word[0] for word in heard["ref"]["words"]] == ["ab", "ca"]
 
 
@@ -84,6 +85,6 @@ def test_what_cannot_be_aligned_is_told(hear: Callable[..., dict]) -> None:
 def test_audio_shorter_than_a_frame(tone_recognizer: Recognizer) -> None:
     audio = Audio(np.zeros(80, np.float32), 16000)
     sides = {"ref": Side("a", ["a"], " ")}
-    heard = Listener(tone_recognizer, "tones").hear(audio, "", sides, str.split)
+    heard = Listener(reading_of(tone_recognizer), "tones").hear(audio, "", sides, str.split)
     assert "but the model yields 0" in heard["ref"]["problem"]
     assert heard["posteriors"]["blank"] == ""

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import UsageError
+from asrkit.lm.model_file import save_ngram
 from asrkit.model_file import Recognizer
 from asrkit.nn.model import AcousticModel
+from asrkit.pronounce.learn import learn
 from asrkit.settings import Settings
 from asrkit.transcribe import windows
 from asrkit.transcribe.align import AlignedRecording, AlignFailure, align_recordings
@@ -123,17 +126,73 @@ def test_failures_among_others(tone_recognizer: Recognizer, record, tmp_path: Pa
     assert messages[4] == "3.wav: the text '' has no words; expected what is said"
 
 
-def test_a_model_with_phones_aligns_its_tokens(tone_recognizer: Recognizer, record) -> None:
-    plain = tone_recognizer
-    layers = plain.settings.model.model_copy(update={"phone_layer": 1})
-    decode = plain.settings.decode.model_copy(update={"method": "beam", "reads": "phones"})
-    settings = plain.settings.model_copy(update={"model": layers, "decode": decode})
-    phones = TokenTable(("<blank>", "x", "y"), "phone")
-    model = AcousticModel(settings, len(plain.tokens), num_phones=len(phones)).eval()
-    model.load_state_dict(plain.model.state_dict(), strict=False)
-    both = replace(plain, model=model, settings=settings, phones=phones)
-    recording = record("ab ca", "ab ca")
-    assert align_one(both, recording) == align_one(plain, recording)
+@pytest.fixture
+def hears_phones(tone_recognizer: Recognizer, tmp_path: Path) -> Callable[..., Recognizer]:
+    """Let the model that hears letters as tones hear them as phones: "ay", "bee" and "see"."""
+
+    def make(lexicon: str, **decode: str) -> Recognizer:
+        plain = tone_recognizer
+        path = tmp_path / "lexicon.txt"
+        path.write_text(lexicon)
+        own = {"method": "beam", "reads": "phones", "lexicon": str(path) if lexicon else ""}
+        settings = plain.settings.model_copy(
+            update={
+                "model": plain.settings.model.model_copy(
+                    update={"phone_layer": plain.settings.model.num_layers}
+                ),
+                "decode": plain.settings.decode.model_copy(update={**own, **decode}),
+            }
+        )
+        assert plain.tokens.symbols == ("<blank>", " ", "a", "b", "c")
+        phones = TokenTable(("<blank>", "pause", "ay", "bee", "see"), "phone")
+        model = AcousticModel(settings, len(plain.tokens), num_phones=len(phones)).eval()
+        model.load_state_dict(plain.model.state_dict(), strict=False)
+        network = model.network
+        network.phone_output.load_state_dict(network.output.state_dict())
+        with torch.no_grad():  # its letters are all the same
+            network.output.weight.zero_()
+        return replace(plain, model=model, settings=settings, phones=phones)
+
+    return make
+
+
+def test_a_model_without_a_lexicon_aligns_its_tokens(
+    hears_phones, tone_recognizer: Recognizer, record
+) -> None:
+    assert align_one(hears_phones(""), record("ab ca", "ab ca")).unit == "char"
+
+
+def test_a_model_that_reads_phones_aligns_them(hears_phones, record) -> None:
+    recognizer = hears_phones("ab ay bee\nca see ay\nb bee\n")
+    said = "ab ca b".replace(" ", "")
+    aligned = align_one(recognizer, record(said, "Ab,  CA-b ' !", 0.5))
+    assert aligned.unit == "phone"
+    assert [token.token for token in aligned.tokens] == ["ay", "bee", "see", "ay", "bee"]
+    for position, token in enumerate(aligned.tokens):
+        assert token.start_s == pytest.approx(0.54 + 0.12 * position, abs=0.031)
+        assert token.probability > 0.5
+    assert [word.word for word in aligned.words] == ["Ab,", "CA-b"]
+    assert [word.start_s for word in aligned.words] == [
+        aligned.tokens[0].start_s,
+        aligned.tokens[2].start_s,
+    ]
+    assert aligned.words[1].end_s == aligned.tokens[4].end_s
+
+
+def test_words_that_the_lexicon_lacks_are_guessed_or_an_error(
+    hears_phones, record, tmp_path: Path
+) -> None:
+    known = {"a": ["ay"], "b": ["bee"], "ab": ["ay", "bee"], "ba": ["bee", "ay"], "c": ["see"]}
+    lexicon = "".join(f"{word} {' '.join(phones)}\n" for word, phones in known.items())
+    recording = record("cab", "cab")
+    (failure,) = align_recordings(hears_phones(lexicon), [recording])
+    assert isinstance(failure, AlignFailure)
+    assert "the model's lexicon lacks 'cab'" in failure.message
+    letters = tmp_path / "letters.bin"
+    save_ngram(letters, learn({word: tuple(phones) for word, phones in known.items()}))
+    aligned = align_one(hears_phones(lexicon, pronouncer=str(letters)), recording)
+    assert [token.token for token in aligned.tokens] == ["see", "ay", "bee"]
+    assert aligned.spelled.note == "pronounced by guess: cab (1)"
 
 
 def test_a_model_that_cannot_align(tone_recognizer: Recognizer, record) -> None:

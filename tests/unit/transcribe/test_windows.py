@@ -24,7 +24,7 @@ def make_model(tables: dict[str, dict[str, object]], speakers: Sequence[str] = (
     model = {"num_layers": 2, "hidden_size": 5, **tables.get("model", {})}
     torch.manual_seed(1)
     settings = Settings.model_validate({"recipe": recipe, "features": features, "model": model})
-    made = AcousticModel(settings, 6, speakers).eval()
+    made = AcousticModel(settings, 6, speakers, num_phones=4).eval()
     statistics = Statistics(made.extractor.num_features)
     feats = 3 + 2 * torch.randn(2, 50, made.extractor.num_features)
     statistics.update(feats, torch.tensor([50, 50]), speakers)
@@ -38,10 +38,15 @@ def draw(duration_s: float) -> NDArray[np.float32]:
     return (loudness * rng.normal(0, 0.3, len(loudness))).astype(np.float32)
 
 
-def whole(model: AcousticModel, samples: NDArray[np.float32], speaker: str = "") -> NDArray:
+def whole(
+    model: AcousticModel,
+    samples: NDArray[np.float32],
+    speaker: str = "",
+    reads_phones: bool = False,
+) -> NDArray:
     with torch.inference_mode():
-        lens = torch.tensor([len(samples)])
-        outputs, _ = model(torch.from_numpy(samples)[None], lens, [speaker] if speaker else [])
+        lens, speakers = torch.tensor([len(samples)]), [speaker] if speaker else []
+        outputs, _ = model(torch.from_numpy(samples)[None], lens, speakers, reads_phones)
     return outputs[0].numpy()
 
 
@@ -73,6 +78,16 @@ def test_windows_are_as_the_whole(tables, duration_s: float) -> None:
     found, expected = long_log_probs(model, samples), whole(model, samples)
     assert found.shape == expected.shape
     # Weights as they are drawn forget within far less than the context.
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("duration_s", [4.0, 7.777])
+def test_phones_of_windows_are_as_the_whole(duration_s: float) -> None:
+    model, samples = make_model({"model": {"phone_layer": 1}}), draw(duration_s)
+    found = long_log_probs(model, samples, reads_phones=True)
+    expected = whole(model, samples, reads_phones=True)
+    assert found.shape == expected.shape
+    assert found.shape[1] == 4
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
