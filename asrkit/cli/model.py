@@ -93,8 +93,9 @@ def export_command(
     """Write a CTC model as an ONNX file, from samples to log-probabilities.
 
     It takes waves (batch, samples) as float32 and wave_lens (batch,) as int64, and gives log_probs
-    (batch, frames, tokens) and out_lens (batch,). Its metadata hold the tokens, the blank first,
-    the sample rate and the seconds of a frame. Needs `pip install asrkit-speech[onnx]`.
+    (batch, frames, tokens) and out_lens (batch,); of a model with phones phone_log_probs (batch,
+    frames, phones) too. Its metadata hold tokens and phones, the blank first, the sample rate and
+    the seconds of a frame. Needs `pip install asrkit-speech[onnx]`.
     """
     from asrkit.errors import UsageError
     from asrkit.model_file import load_recognizer

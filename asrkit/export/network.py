@@ -21,17 +21,36 @@ _TO_INT32 = 6
 """The number by which ONNX knows the type."""
 
 
-def add_network(graph: Graph, network: CtcNetwork, feats: str, feat_lens: str) -> tuple[str, str]:
-    """Compute log-probabilities (N, T', V) and their lengths (N,) of (N, T, F) and (N,)."""
+def add_network(
+    graph: Graph, network: CtcNetwork, feats: str, feat_lens: str
+) -> tuple[str, str | None, str]:
+    """Compute what the output layers read of (N, T, F) features and their lengths (N,).
+
+    Returns
+    -------
+    log_probs
+        Of tokens, (N, T', V).
+    phone_log_probs
+        (N, T', P); None of a network without phones.
+    out_lens
+        (N,).
+    """
     frames, out_lens = _add_frontend(graph, network.encoder, feats, feat_lens)
     frames = graph.add("Transpose", frames, perm=[1, 0, 2])
-    frames = _add_layers(graph, network.encoder, frames, out_lens)
-    if network.speller is not None:
-        assert network.phone_output is not None
-        phones = graph.add("Softmax", _add_linear(graph, network.phone_output, frames), axis=-1)
-        frames = _add_layers(graph, network.speller, phones, out_lens)
-    log_probs = graph.add("LogSoftmax", _add_linear(graph, network.output, frames), axis=-1)
-    return graph.add("Transpose", log_probs, perm=[1, 0, 2]), out_lens
+    outputs = _add_layers(graph, network.encoder, frames, out_lens)
+    phones = None
+    if network.phone_output is not None:
+        phones = _read_off(graph, network.phone_output, outputs[network.phone_layer - 1])
+        if network.speller is not None:
+            posteriors = graph.add("Exp", phones)
+            outputs = _add_layers(graph, network.speller, posteriors, out_lens)
+        phones = graph.add("Transpose", phones, perm=[1, 0, 2])
+    log_probs = _read_off(graph, network.output, outputs[-1])
+    return graph.add("Transpose", log_probs, perm=[1, 0, 2]), phones, out_lens
+
+
+def _read_off(graph: Graph, layer: nn.Linear, frames: str) -> str:
+    return graph.add("LogSoftmax", _add_linear(graph, layer, frames), axis=-1)
 
 
 def _add_linear(graph: Graph, layer: nn.Linear, frames: str) -> str:
@@ -39,10 +58,11 @@ def _add_linear(graph: Graph, layer: nn.Linear, frames: str) -> str:
     return graph.add("Add", product, graph.constant(layer.bias))
 
 
-def _add_layers(graph: Graph, encoder: RecurrentEncoder, frames: str, out_lens: str) -> str:
-    """Map (T', N, F) to (T', N, W)."""
+def _add_layers(graph: Graph, encoder: RecurrentEncoder, frames: str, out_lens: str) -> list[str]:
+    """Map (T', N, F) to (T', N, W), of each layer."""
     # The operator wants one frame at least; nobody reads what comes of an utterance that has none.
     lens = graph.add("Cast", graph.add("Max", out_lens, graph.ints(1)), to=_TO_INT32)
+    all_outputs = []
     for layer, connection in zip(encoder.layers, encoder.connections, strict=True):
         assert isinstance(layer, RecurrentLayer)
         outputs = _add_recurrence(graph, layer.cell, frames, lens)
@@ -51,7 +71,8 @@ def _add_layers(graph: Graph, encoder: RecurrentEncoder, frames: str, out_lens: 
             outputs = graph.add("Mul", opened, graph.add("Sub", outputs, frames))
         is_plain = isinstance(connection, Plain)
         frames = outputs if is_plain else graph.add("Add", frames, outputs)
-    return frames
+        all_outputs.append(frames)
+    return all_outputs
 
 
 def _add_frontend(

@@ -39,12 +39,13 @@ def make_recognizer(features: dict[str, Any], model: dict[str, Any]) -> Recogniz
         }
     )
     tokens = TokenTable.from_texts(["ab é"], "char")
-    num_phones = 3 if settings.model.phone_layer else 0
+    phones = TokenTable.from_texts(["x y"], "phone") if settings.model.phone_layer else None
+    num_phones = len(phones) if phones else 0
     network = AcousticModel(settings, len(tokens), num_phones=num_phones).eval()
     statistics = Statistics(network.extractor.num_features)
     statistics.update(*network.extractor(0.1 * torch.randn(1, 16000), torch.tensor([16000])))
     network.normalizer.set_statistics(statistics)
-    return Recognizer(network, tokens, settings, "")
+    return Recognizer(network, tokens, settings, "", phones)
 
 
 def open_session(path: Path) -> Any:
@@ -94,10 +95,30 @@ def test_parity(
     assert found.shape == expected.shape
     for n, length in enumerate(found_lens):
         one = {"waves": waves[n : n + 1, : lens[n]].numpy(), "wave_lens": lens[n : n + 1].numpy()}
-        alone, alone_lens = session.run(None, one)
+        alone, alone_lens = session.run(["log_probs", "out_lens"], one)
         assert alone_lens.tolist() == [length]
         for log_probs in (found[n], alone[0]):
             np.testing.assert_allclose(log_probs[:length], expected[n, :length], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("spells_from", ["frames", "phones"])
+def test_parity_of_phones(export_onnx: Callable, tmp_path: Path, spells_from: str) -> None:
+    recognizer = make_recognizer({}, {"phone_layer": 1, "spells_from": spells_from})
+    export_onnx(tmp_path / "x.onnx", recognizer)
+    session = open_session(tmp_path / "x.onnx")
+    assert json.loads(session.get_modelmeta().custom_metadata_map["phones"]) == [
+        "<blank>",
+        "x",
+        "y",
+    ]
+    waves, lens = 0.1 * torch.randn(len(LENS), max(LENS)), torch.tensor(LENS)
+    with torch.inference_mode():
+        expected, out_lens = recognizer.model(waves, lens, reads_phones=True)
+    given = {"waves": waves.numpy(), "wave_lens": lens.numpy()}
+    (found,) = session.run(["phone_log_probs"], given)
+    assert found.shape == expected.shape
+    for of_one, same, length in zip(found, expected, out_lens.tolist(), strict=True):
+        np.testing.assert_allclose(of_one[:length], same[:length], rtol=0, atol=1e-4)
 
 
 def test_the_file_tells_what_a_decoder_needs(export_onnx: Callable, tmp_path: Path) -> None:
