@@ -3,7 +3,7 @@
 >>> import asrkit
 >>> transcript = asrkit.load_model().transcribe("talk.wav")
 >>> transcript.text
->>> [(word.text, word.start_s, word.end_s) for word in transcript.words]
+>>> [(word.word, word.start_s, word.end_s) for word in transcript.words]
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from pydantic import ValidationError
 
 from asrkit.bundled import ENGLISH_MODEL
 from asrkit.decode.fusion import make_fusion
-from asrkit.decode.fusion_settings import for_greedy_search, place_decode_files
+from asrkit.decode.fusion_settings import check_greedy, for_greedy_search, place_decode_files
 from asrkit.errors import AudioError, ModelFileError, UsageError
 from asrkit.model_file import Recognizer, load_recognizer
 from asrkit.nn.denormals import flushed_denormals
@@ -52,7 +52,8 @@ class SpeechModel:
         Returns
         -------
         Transcript
-            With `text`, timed `words` and `segments`; the text is empty if nobody speaks.
+            With `text`, timed `words` and `segments`. The text is empty if nobody speaks; of a
+            recording of up to 30 s only if it is digital silence, or nothing is recognised in it.
 
         Raises
         ------
@@ -71,6 +72,8 @@ class SpeechModel:
 
         A file that cannot be transcribed gives a `Failure` with its message; the others go on.
         """
+        if nbest < 1:
+            raise UsageError(f"nbest = {nbest}; expected at least 1")
         if nbest > 1 and self.decode.method == "greedy":
             raise UsageError(f'nbest = {nbest}: the greedy search finds one; take method = "beam"')
         sources = (Source(Path(path), Path(Path(path).stem), str(path)) for path in paths)
@@ -93,7 +96,7 @@ def load_model(
         "int8" has the recurrent layers in 8 bits, on the CPU: faster, hardly different.
     **decode
         Settings of `[decode]` to put in place of the model's own, e.g. `method="beam"`,
-        `hotwords=("Lisbon",)`. With `method="greedy"` the model's language model is left out.
+        `hotwords=["Lisbon"]`. With `method="greedy"` the model's language model is left out.
 
     Raises
     ------
@@ -104,16 +107,23 @@ def load_model(
     LanguageModelError
         If the language model cannot be used.
     """
+    if precision not in get_args(Precision):
+        allowed = ", ".join(get_args(Precision))
+        raise UsageError(f"load_model: precision = {precision!r}; expected one of {allowed}")
     recognizer = open_model(path, precision)
     settings = recognizer.settings.decode
     if decode.get("method") == "greedy":
         settings = for_greedy_search(settings)
+    given = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in decode.items()
+    }
     try:
-        settings = DecodeSettings.model_validate({**dict(settings), **decode})
+        settings = DecodeSettings.model_validate({**dict(settings), **given})
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise UsageError(f"load_model: {where}: {problem['msg']}") from error
+    check_greedy(settings, given)
     # An error in what was named is found at once.
     make_fusion(settings, recognizer.table(settings))
     return SpeechModel(recognizer, settings)

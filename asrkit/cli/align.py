@@ -82,7 +82,7 @@ def align_command(
                 failures.append(result)
                 progress.say(f"asrkit: {result.message}")
                 continue
-            for remark in (result.conversion, result.spelled.note):
+            for remark in (result.conversion, result.spelled.note, result.doubt):
                 if remark:
                     progress.say(f"asrkit: {result.recording.label}: {remark}")
             _write(result, writers, out)

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from asrkit.cli.results import check_out_file
+
 app = typer.Typer(
     help="Look into a trained model file, make it smaller, export it.",
     no_args_is_help=True,
@@ -75,12 +77,16 @@ def compress_command(
 
     if output.exists() and output.samefile(file):
         raise UsageError(f"-o {output}: is FILE itself; expected another file")
+    check_out_file(output)
     recognizer = load_recognizer(file)
     placed = place_decode_files(recognizer.settings.decode, file.parent.absolute())
     decode = relate_decode_files(placed, output.parent.absolute())
     settings = recognizer.settings.model_copy(update={"decode": decode})
     save_recognizer(output, replace(recognizer, settings=settings), weights)
-    typer.echo(f"{output}: {output.stat().st_size} bytes, of {file.stat().st_size}")
+    size, before = output.stat().st_size, file.stat().st_size
+    typer.echo(f"{output}: {size} bytes, of {before}")
+    if size > 0.99 * before:
+        typer.echo(f"asrkit: {file}: is no larger: its weights are rounded already", err=True)
 
 
 @app.command("export")
@@ -109,5 +115,6 @@ def export_command(
             "model export: needs the package onnx, which is not installed; "
             "pip install asrkit-speech[onnx]"
         ) from error
+    check_out_file(output)
     export_onnx(output, load_recognizer(file))
     typer.echo(f"{output}: {output.stat().st_size} bytes")

@@ -159,18 +159,22 @@ def _to_hypothesis(
 
 
 def _spans(reading: Reading, tokens: TokenTable, fusion: Fusion) -> tuple[WordSpan, ...]:
-    """Tell which tokens each word was read from; an unfinished one is what they spell."""
+    """Tell which tokens each word was read from.
+
+    An unfinished one is what they spell, but phones spell nothing: it is left out.
+    """
     arrays, known = fusion.arrays, fusion.lexicon.words
     labels, words = reading.labels.tolist(), reading.words.tolist()
     spans: list[WordSpan] = []
     held: list[int] = []
 
     def end(word: int) -> None:
-        if held:
+        is_known = 0 <= word < len(known)
+        if held and (is_known or tokens.unit != "phone"):
             spelled = "".join(chain(*(tokens.letters(labels[index]) for index in held)))
-            name = known[word] if 0 <= word < len(known) else spelled
+            name = known[word] if is_known else spelled
             spans.append(WordSpan(name, held[0], held[-1] + 1))
-            held.clear()
+        held.clear()
 
     for index, (label, word) in enumerate(zip(labels, words[:-1], strict=True)):
         if arrays.ends_word[label]:

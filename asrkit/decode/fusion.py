@@ -12,6 +12,7 @@ true score takes its place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -219,13 +220,14 @@ def build_fusion(
     found = [parse_hotword(text, settings.hotword_weight) for text in settings.hotwords]
 
     def spell(word: str) -> Sequence[Letters]:
-        by_lexicon = lexicon.spellings_of.get(word, ())
-        if by_lexicon or not is_open:
-            return by_lexicon
-        try:
-            return [spelling.spell(word)]
-        except KeyError:
-            return []
+        forms = (word, word.lower())
+        for form in forms:
+            if by_lexicon := lexicon.spellings_of.get(form, ()):
+                return by_lexicon
+        for form in forms if is_open else ():
+            with suppress(KeyError):
+                return [spelling.spell(form)]
+        return []
 
     automaton = HotwordAutomaton.build(
         [hotword for hotword in found if hotword is not None], spell, len(spelling.letter_ids)

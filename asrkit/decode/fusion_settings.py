@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from asrkit.errors import UsageError
@@ -21,6 +21,9 @@ _ONLY_OF_BEAM_SEARCH = (
     "prior_weight",
     "log_priors",
 )
+
+
+_OF_GREEDY_SEARCH = ("method", "confidence_temperature", "confidence_bias", "splits")
 
 
 def place_decode_files(settings: DecodeSettings, folder: Path) -> DecodeSettings:
@@ -58,6 +61,28 @@ def for_greedy_search(settings: DecodeSettings) -> DecodeSettings:
     return greedy.model_copy(update={"confidence_temperature": 1.0, "confidence_bias": 0.0})
 
 
+def check_greedy(settings: DecodeSettings, given: Iterable[str]) -> None:
+    """Refuse settings by name that a greedy search, if it is one, would not heed.
+
+    Raises
+    ------
+    UsageError
+        Naming the first of them.
+    """
+    for name in given if settings.method == "greedy" else ():
+        value = getattr(settings, name)
+        if value and name not in _OF_GREEDY_SEARCH:
+            raise _no_use(name, value)
+
+
+def _no_use(name: str, value: object) -> UsageError:
+    shown = list(value) if isinstance(value, tuple) else value
+    return UsageError(
+        f"decode.{name} = {shown!r}: the greedy search has no use for it; set "
+        'decode.method = "beam"'
+    )
+
+
 def check_fusion(settings: DecodeSettings) -> None:
     """Refuse settings that the search they are for would not heed.
 
@@ -76,11 +101,7 @@ def check_fusion(settings: DecodeSettings) -> None:
     }
     for name, value in given.items():
         if value and settings.method == "greedy":
-            shown = list(value) if isinstance(value, tuple) else value
-            raise UsageError(
-                f"decode.{name} = {shown!r}: the greedy search has no use for it; set "
-                'decode.method = "beam"'
-            )
+            raise _no_use(name, value)
     if settings.reads_phones and not settings.lexicon:
         raise UsageError(
             'decode.reads = "phones": nothing tells which words they make; name a lexicon, or read '

@@ -33,9 +33,11 @@ def with_hotwords(lexicon: Lexicon, settings: DecodeSettings, tokens: TokenTable
     spelled: dict[str, Letters] = {}
     for text in settings.hotwords:
         hotword = parse_hotword(text, settings.hotword_weight)
-        for word in hotword.phrase.split() if hotword else ():
-            if word in known or word in spelled:
+        for written in hotword.phrase.split() if hotword else ():
+            forms = (written, written.lower())
+            if any(form in known or form in spelled for form in forms):
                 continue
+            word = next(filter(pronouncer.knows, forms), written)
             try:
                 spelled[word] = spelling.spell(pronouncer.guess(word))
             except TokenError as error:

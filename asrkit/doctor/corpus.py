@@ -85,7 +85,7 @@ _KINDS = {
         "error",
         "a leak: audio that is in another split too, so that scores are too good to be true",
         "no audio in two splits",
-        "leave them out of the training set",
+        "leave them out of one of the two, of training if it is that",
     ),
     "duplicate-audio": _Kind(
         "warning", "the audio of another utterance", "each recording once", "leave one of them out"

@@ -75,6 +75,10 @@ class Pronouncer:
                 f"{path}: tells no pronunciations: {reason}; make it by `asrkit lexicon learn`"
             ) from error
 
+    def knows(self, word: str) -> bool:
+        """Tell whether it has learned all letters of a word."""
+        return self._letter_ids.keys() >= set(word)
+
     def guess(self, word: str) -> Phones:
         """Give the likeliest phones of a word, at least one.
 
@@ -87,7 +91,7 @@ class Pronouncer:
             if letter not in self._letter_ids:
                 raise TokenError(
                     f"{word!r}: no word that was learned from has the letter {letter!r}; write it "
-                    "with others, or in lower case if they are"
+                    "with others"
                 )
         letters = np.array([self._letter_ids[letter] for letter in word], np.int32)
         path = _likeliest(

@@ -18,6 +18,9 @@ from asrkit.transcribe.align_inputs import Recording, Unreadable
 from asrkit.transcribe.reading import TokenReading, reading_of
 from asrkit.transcribe.spelling import SpelledText
 
+_SLOW_WORD_S, _DOUBTFUL = 3.0, 0.3
+"""Longer words and a lower mean confidence are those of texts that are not what is said."""
+
 
 @dataclass(frozen=True)
 class AlignedRecording:
@@ -51,6 +54,22 @@ class AlignedRecording:
     words: tuple[TimedWord, ...]
     tokens: tuple[TimedToken, ...]
     log_prob: float
+
+    @property
+    def doubt(self) -> str:
+        """What suggests that the text is not what is said, to be told the user; or nothing."""
+        slow = [word for word in self.words if word.end_s - word.start_s > _SLOW_WORD_S]
+        if slow:
+            first = slow[0]
+            return (
+                f"words that last more than {_SLOW_WORD_S:g} s: {len(slow)} (the first: "
+                f"{first.word}, {first.end_s - first.start_s:.1f} s); does the text hold all that "
+                "is said?"
+            )
+        confidence = sum(word.probability for word in self.words) / len(self.words)
+        if confidence < _DOUBTFUL:
+            return f"mean confidence {confidence:.2f}; is the text what is said in this recording?"
+        return ""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from asrkit.data.manifest import check_unique, read_lines, read_objects, utterance_from_fields
 from asrkit.errors import AudioError, ManifestError, UsageError
+from asrkit.transcribe.inputs import AUDIO_SUFFIXES
 
 _MANIFEST_SUFFIXES = (".jsonl", ".json")
 
@@ -29,7 +30,8 @@ class Recording:
     @property
     def file_name(self) -> str:
         """Name of its files in an output folder, without a suffix: the id, as one file name."""
-        return "".join("_" if character in "/\\\0" else character for character in self.utt_id)
+        name = "".join("_" if character in "/\\\0" else character for character in self.utt_id)
+        return f"_{name[1:]}" if name.startswith(".") else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,13 @@ def find_recordings(audio_or_manifest: Path, text: Path | None) -> list[Recordin
             raise UsageError(
                 f"{path}: a manifest holds its texts; expected no TEXT after it, or audio before it"
             )
+        if text.suffix.lower() in _MANIFEST_SUFFIXES:
+            raise UsageError(f"{text}: a manifest names its audio; expected no AUDIO before it")
+        if text.suffix.lower() in AUDIO_SUFFIXES:
+            raise UsageError(f"{text}: audio; expected AUDIO first, and then its TEXT")
         said = "\n".join(read_lines(text))
+        if not said.split():
+            raise ManifestError(f"{text}: holds no words; expected what is said in {path}")
         return [Recording(str(path), path.stem, path, said)]
     if path.suffix.lower() not in _MANIFEST_SUFFIXES:
         raise UsageError(
@@ -82,6 +90,10 @@ def _read_manifest(path: Path) -> list[Recording | Unreadable]:
             recordings.append(Unreadable(where, f"{where}: {error}"))
             continue
         numbered.append((where, utterance))
+        if "text" not in fields:
+            message = f"{utterance.utt_id}: {where}: has no text; expected what is said, as text"
+            recordings.append(Unreadable(utterance.utt_id, message))
+            continue
         recordings.append(
             Recording(
                 utterance.utt_id,

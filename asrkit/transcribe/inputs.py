@@ -12,7 +12,7 @@ from pathlib import Path
 
 from asrkit.errors import UsageError
 
-_SUFFIXES = frozenset(
+AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".sph", ".nist"}
     # Speech, but not in a format that can be read: it fails by name and is not passed over.
     | {".m4a", ".mp4", ".aac", ".webm", ".wma", ".mkv", ".mov", ".amr", ".caf", ".w64"}
@@ -65,7 +65,7 @@ def _find(argument: str, top: str, spool: Path) -> list[Source]:
         if not below:
             raise UsageError(
                 f"{path}: the folder holds no audio; expected files ending in "
-                f"{' '.join(sorted(_SUFFIXES))}"
+                f"{' '.join(sorted(AUDIO_SUFFIXES))}"
             )
         return [_source(p, Path(os.path.relpath(p, top)).with_suffix("")) for p in below]
     if glob.has_magic(argument) and not os.path.exists(argument):  # noqa: PTH110
@@ -87,7 +87,7 @@ def _find_audio(folder: Path) -> list[Path]:
         Path(parent) / name
         for parent, _, names in os.walk(folder, onerror=fail)
         for name in names
-        if Path(name).suffix.lower() in _SUFFIXES
+        if Path(name).suffix.lower() in AUDIO_SUFFIXES
     ]
     return sorted(found)
 

@@ -44,11 +44,11 @@ def cut_at_pauses(
 ) -> Iterator[Stretch]:
     """Cut a recording into stretches of at most `MAX_SEGMENT_S`, at pauses wherever there are any.
 
-    A recording that is no longer than that is given whole, without a look at it. In a longer one,
-    a stretch ends at the first pause of two seconds; else at the longest after 8 to 20 s; else at
-    the longest after 4 to 30 s; and where nobody pauses, where speech is least likely and the sound
-    is weakest. Of a pause between two stretches 0.25 s on either side are kept, the rest is left
-    out.
+    A recording that is no longer than that is given whole, if it is not digital silence. In a
+    longer one, a stretch ends at the first pause of two seconds; else at the longest after 8 to
+    20 s; else at the longest after 4 to 30 s; and where nobody pauses, where speech is least likely
+    and the sound is weakest. Of a pause between two stretches 0.25 s on either side are kept, the
+    rest is left out.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def cut_at_pauses(
     source = iter(blocks)
     known, ended = _read_ahead(source, round(MAX_SEGMENT_S * sample_rate_hz))
     if ended:
-        if len(known):
+        if known.any():
             yield Stretch(0, known)
         return
     recording = _Recording(known, source, sample_rate_hz, start_vad(sample_rate_hz))

@@ -94,8 +94,9 @@ def _form(symbol: str, known: frozenset[str]) -> str | None:
     """Give what stands for a character, "" if it is left out, None if the table lacks it."""
     decomposed = unicodedata.normalize("NFD", symbol)
     plain = _PLAIN_FORMS.get(symbol, symbol)
-    for form in (symbol, plain, symbol.lower(), symbol.upper(), decomposed):
-        if known.issuperset(form):
+    bare = "".join(c for c in unicodedata.normalize("NFKD", symbol) if not unicodedata.combining(c))
+    for form in (symbol, plain, symbol.lower(), symbol.upper(), decomposed, bare, bare.lower()):
+        if form and known.issuperset(form):
             return form
     category = unicodedata.category(symbol)
     if category == "Pd" and " " in known:  # a hyphen separates what is said as two words

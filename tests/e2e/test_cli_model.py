@@ -39,9 +39,22 @@ def test_compress(
         stored = load(archive.read("weights.safetensors"))
     assert stored["network.output.weight"].dtype == dtype
     assert asrkit("transcribe", speech, "--model", smaller).stdout == "ab ca\n"
+    if weights == "float16":
+        same = asrkit("model", "compress", smaller, "-o", smaller.with_name("same.asr"))
+        assert same.returncode == 0
+        assert "is no larger: its weights are rounded already" in same.stderr
     again = asrkit("model", "compress", model, "-o", model)
     assert again.returncode == 2
     assert "is FILE itself" in again.stderr
+
+
+@pytest.mark.parametrize("command", ["compress", "export"])
+def test_a_folder_that_is_not_there(asrkit: Callable, model: Path, command: str) -> None:
+    if command == "export":
+        pytest.importorskip("onnx", reason="onnx is not installed")
+    done = asrkit("model", command, model, "-o", "none/x")
+    assert done.returncode == 2
+    assert done.stderr == "asrkit: none/x: no folder none; expected one; create it\n"
 
 
 def test_a_compressed_copy_finds_its_language_model(

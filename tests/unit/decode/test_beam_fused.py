@@ -363,6 +363,22 @@ def test_words_of_a_phone_lexicon_are_the_words_read(
         assert type(each).from_json(each.to_json()) == each
 
 
+def test_phones_of_an_unfinished_word_are_no_word(phone_table: MakeTable, tmp_path: Path) -> None:
+    tokens = phone_table(3)
+    path = tmp_path / "lexicon.txt"
+    path.write_text("long p01 p01 p01\nx p02\n")
+    chosen = DecodeSettings(method="beam", lexicon=str(path), vocabulary="closed")
+    fusion = make_fusion(chosen, tokens)
+    assert fusion is not None
+    begun = torch.tensor([[0.01, 0.01, 0.98], [0.01, 0.98, 0.01]]).log()
+    (best,) = fused_beam_search(begun, tokens, 0.5, fusion, 1, -12.0)
+    assert [token.token for token in best.tokens] == ["p02", "p01"]
+    assert (best.text, [word.word for word in best.words]) == ("x", ["x"])
+    (nothing,) = fused_beam_search(begun[1:], tokens, 0.5, fusion, 1, -12.0)
+    assert (nothing.text, nothing.words) == ("", ())
+    assert type(best).from_json(best.to_json()) == best
+
+
 def test_a_closed_vocabulary_keeps_an_unfinished_word_only_if_nothing_else_is_left(
     lm: NGramModel, chars: TokenTable
 ) -> None:

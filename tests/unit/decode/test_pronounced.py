@@ -45,6 +45,8 @@ def test_a_hotword_becomes_a_word(settings: DecodeSettings, phone_table: MakeTab
     assert text(settings, tokens) == "x y x"
     favoured = settings.model_copy(update={"hotwords": ("xy:3",)})
     assert text(favoured, tokens) == "xy x"
+    capital = settings.model_copy(update={"hotwords": ("XY:3",)})
+    assert text(capital, tokens) == "xy x"
     phrase = settings.model_copy(update={"hotwords": ("x yx:3",)})
     assert text(phrase, tokens) == "x yx"
     for weight in ("0", "3"):

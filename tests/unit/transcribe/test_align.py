@@ -96,6 +96,11 @@ def test_text_that_misses_some_of_the_audio(tone_recognizer: Recognizer, record)
 def test_a_wrong_word_is_doubtful(tone_recognizer: Recognizer, record) -> None:
     right, wrong, after = align_one(tone_recognizer, record("ab ca b", "ab bb b")).words
     assert wrong.probability < 0.3
+    assert align_one(tone_recognizer, record("ab ca b", "ab ca b")).doubt == ""
+    other = align_one(tone_recognizer, record("ab ab ab", "cc cc cc"))
+    assert other.doubt.startswith("mean confidence 0.")
+    slow = align_one(tone_recognizer, record("ab" + " ca" * 12 + "b", "ab"))
+    assert slow.doubt.startswith("words that last more than 3 s: 1 (the first: ab, 4.")
     assert min(right.probability, after.probability) > 0.6
 
 

@@ -32,6 +32,9 @@ def test_audio_and_text(tmp_path: Path) -> None:
 def test_text_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"gone.txt: cannot be read: No such file"):
         find_recordings(Path("talk.wav"), tmp_path / "gone.txt")
+    (tmp_path / "empty.txt").write_text(" \n")
+    with pytest.raises(ManifestError, match=r"empty.txt: holds no words; expected what is said in"):
+        find_recordings(Path("talk.wav"), tmp_path / "empty.txt")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     with pytest.raises(ManifestError, match=r"latin.txt: byte 3 is not UTF-8"):
         find_recordings(Path("talk.wav"), tmp_path / "latin.txt")
@@ -42,6 +45,10 @@ def test_what_is_no_pair_and_no_manifest() -> None:
         find_recordings(Path("talk.wav"), None)
     with pytest.raises(UsageError, match=r"all.jsonl: a manifest holds its texts"):
         find_recordings(Path("all.jsonl"), Path("talk.txt"))
+    with pytest.raises(UsageError, match=r"all.jsonl: a manifest names its audio; expected no AUD"):
+        find_recordings(Path("talk.wav"), Path("all.jsonl"))
+    with pytest.raises(UsageError, match=r"talk.opus: audio; expected AUDIO first, and then its T"):
+        find_recordings(Path("talk.txt"), Path("talk.opus"))
 
 
 def test_manifest(tmp_path: Path) -> None:
@@ -59,6 +66,19 @@ def test_manifest(tmp_path: Path) -> None:
     assert last == Recording("b", "b", tmp_path / "b.wav", "z", 0.0, 0.5, "ann")
     assert isinstance(gone, Unreadable)
     assert gone.message.startswith(f"{path}:3: {tmp_path / 'gone.wav'}: cannot be read")
+
+
+def test_a_line_without_a_text(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "b.wav", np.zeros(8000), 16000)
+    path = write_manifest(
+        tmp_path,
+        {"audio_filepath": "b.wav", "txt": "z"},
+        {"audio_filepath": "b.wav", "text": "z", "utt_id": "c"},
+    )
+    without, good = find_recordings(path, None)
+    assert isinstance(without, Unreadable)
+    assert "has no text; expected what is said, as text" in without.message
+    assert isinstance(good, Recording)
 
 
 def test_an_id_stays_in_the_output_folder() -> None:

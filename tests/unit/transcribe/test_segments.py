@@ -56,7 +56,9 @@ def spans(parts: Parts) -> list[tuple[float, float]]:
     ]
 
 
-@pytest.mark.parametrize("parts", [[(30, 0)], [(30, 1)], [(0.01, 1)], [(10, 0), (1, 1), (10, 0)]])
+@pytest.mark.parametrize(
+    "parts", [[(30, 0.01)], [(30, 1)], [(0.01, 1)], [(10, 0), (1, 1), (10, 0)]]
+)
 def test_a_short_recording_is_one_segment_and_nobody_listens_to_it(parts: Parts) -> None:
     def refuse(_rate_hz: int) -> LoudnessVad:
         raise AssertionError("asked for a detector")
@@ -67,8 +69,9 @@ def test_a_short_recording_is_one_segment_and_nobody_listens_to_it(parts: Parts)
     np.testing.assert_array_equal(only.samples, samples)
 
 
-def test_nothing_gives_nothing() -> None:
-    assert cut(np.zeros(0, np.float32)) == []
+@pytest.mark.parametrize("duration_s", [0, 0.01, 5, 40])
+def test_digital_silence_gives_nothing(duration_s: float) -> None:
+    assert cut(np.zeros(round(duration_s * RATE_HZ), np.float32)) == []
 
 
 def test_a_long_recording_in_which_nobody_speaks_has_no_segments() -> None:

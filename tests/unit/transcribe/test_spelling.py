@@ -73,6 +73,19 @@ def test_accents_in_either_form() -> None:
     assert spelling_of("café", decomposed) == ["cafe\u0301"]
 
 
+def test_accents_and_ligatures_that_the_model_lacks() -> None:
+    plain = TokenTable.from_texts(["abcdefghijklmnopqrstuvwxyz '"], "char")
+    spelled = spell("Élan naïve ﬁlter", plain)
+    assert spelled.words == ("Élan", "naïve", "ﬁlter")
+    assert [plain.decode(spelled.labels[a:b]) for a, b in spelled.bounds] == [
+        "elan",
+        "naive",
+        "filter",
+    ]
+    for part in ("É as 'e' (1)", "ï as 'i' (1)", "ﬁ as 'fi' (1)"):
+        assert part in spelled.note
+
+
 def test_a_table_without_space() -> None:
     table = TokenTable.from_texts(["ab"], "char")
     spelled = spell("ab b-a", table)
