@@ -36,13 +36,13 @@ from asrkit.train.initial_weights import start_from
 from asrkit.train.interruption import Interruption
 from asrkit.train.last_checkpoints import LastCheckpoints
 from asrkit.train.metrics import MetricsLog
-from asrkit.train.objective import Measured, check_finite, hardest_of
+from asrkit.train.objective import Measured, check_finite, hardest_of, make_training_objective
 from asrkit.train.optimizer import make_optimizer
 from asrkit.train.preflight import check_utterances
 from asrkit.train.progress import TrainingProgress
 from asrkit.train.schedule import learning_rate
 from asrkit.train.seeding import seed_everything
-from asrkit.train.spelling import choose_objective
+from asrkit.train.spelling import turn_to_text
 from asrkit.train.spoken_text import SpokenText
 from asrkit.train.weight_noise import weight_noise
 
@@ -103,6 +103,7 @@ class Trainer:
         self.world = world
         self.mirror = mirror
         self.text = text
+        self.objective = make_training_objective(model, settings.train, utterances, pronunciations)
         on_gpu = world.device.type == "cuda"
         precision: torch.dtype = getattr(torch, settings.train.precision)
         self.autocast = torch.autocast("cuda", precision, on_gpu and precision != torch.float32)
@@ -154,11 +155,11 @@ class Trainer:
                 sources, writes = train.initial_weights, self.world.is_main
                 for remark in start_from(self.model, sources, self.checkpoints, writes):
                     self.progress.say(remark)
-            self.objective, remark = choose_objective(
-                self.model, self.utterances, self.pronunciations, self.text, self.settings
-            )
-            if remark:
-                self.progress.say(remark)
+            if self.text and self.pronunciations:
+                self.objective, remark = turn_to_text(
+                    self.model, self.utterances, self.pronunciations, self.settings
+                )
+                self.progress.say(f"{len(self.text)} sentences, {remark}")
             while position.epoch < train.max_epochs and not self._stops_early():
                 self._run_epoch()
             self._finish()

@@ -19,16 +19,9 @@ from asrkit.nn.model import AcousticModel
 from asrkit.nn.network import CtcNetwork
 from asrkit.settings import Settings
 from asrkit.train.augment import training_features
-from asrkit.train.objective import (
-    CtcObjective,
-    Features,
-    Measured,
-    Objective,
-    make_training_objective,
-)
+from asrkit.train.objective import CtcObjective, Features, Measured
 from asrkit.train.seeding import seed_everything
 from asrkit.train.sounds import Sounds
-from asrkit.train.spoken_text import SpokenText
 
 _LISTENING_S = 7200.0
 """So much speech gives enough sounds."""
@@ -61,21 +54,16 @@ class SpellingObjective(CtcObjective):
         return Measured(nll, log_probs, out_lens, loss=nll)
 
 
-def choose_objective(
+def turn_to_text(
     model: AcousticModel,
     utterances: Sequence[Utterance],
-    pronunciations: Pronunciations | None,
-    text: SpokenText | None,
+    pronunciations: Pronunciations,
     settings: Settings,
-) -> tuple[Objective, str]:
-    """Give what a run is for, and a remark to the user: with text, to train what spells, alone.
+) -> tuple[SpellingObjective, str]:
+    """Keep all weights but those that spell as they are, and give what trains these, and a remark.
 
-    Then all other weights are kept as they are. Parameters but `text` and errors are those of
-    `collect_sounds`.
+    Parameters and errors are those of `collect_sounds`.
     """
-    if text is None or pronunciations is None:
-        objective = make_training_objective(model, settings.train, utterances, pronunciations)
-        return objective, ""
     network = model.network
     assert isinstance(network, CtcNetwork)
     assert network.speller is not None
@@ -84,7 +72,7 @@ def choose_objective(
     network.output.requires_grad_(True)
     sounds = collect_sounds(model, utterances, pronunciations, settings)
     remark = (
-        f"{len(text)} sentences, to be made of {sounds.num_sounds} sounds, of which the network is "
+        f"to be made of {sounds.num_sounds} sounds, of which the network is "
         f"{100 * sounds.mean_posterior:.0f} % sure on average"
     )
     return SpellingObjective(network, sounds), remark
