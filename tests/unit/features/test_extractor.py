@@ -70,7 +70,7 @@ def test_alone_and_in_a_batch(chosen: FeatureSettings, speech_like: Tensor, nois
         alone, alone_lens = extractor(wave[None], lens[row : row + 1])
         length = int(feat_lens[row])
         assert alone_lens.tolist() == [length] == [alone.shape[1]]
-        torch.testing.assert_close(feats[row, :length], alone[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(feats[row, :length], alone[0], atol=5e-5, rtol=0)
         assert not feats[row, length:].any()
 
 
