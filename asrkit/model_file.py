@@ -62,8 +62,8 @@ class Recognizer:
     model: AcousticModel
     tokens: TokenTable
     settings: Settings
-    """Of the recipe it was trained with; paths of its data are left out. `decode` holds the
-    defaults for decoding."""
+    """Of the recipe it was trained with; paths of its data and of earlier weights are left out.
+    `decode` holds the defaults for decoding."""
     card: str
     """The model card, Markdown."""
     phones: TokenTable | None = None
@@ -97,9 +97,10 @@ def save_recognizer(path: Path, recognizer: Recognizer, storage: Storage = "floa
 
     `storage` says how its weights are rounded to save space; `load_recognizer` gives float32.
     """
-    settings = recognizer.settings
     places = ("root", "train", "dev", "test", "lexicon")
-    unplaced = settings.data.model_copy(update={**dict.fromkeys(places, ""), "text": ()})
+    data = recognizer.settings.data.model_copy(update={**dict.fromkeys(places, ""), "text": ()})
+    train = recognizer.settings.train.model_copy(update={"initial_weights": ()})
+    settings = recognizer.settings.model_copy(update={"data": data, "train": train})
     header = {
         "format": "asrkit model",
         "version": FORMAT_VERSION,
@@ -108,7 +109,7 @@ def save_recognizer(path: Path, recognizer: Recognizer, storage: Storage = "floa
     members = {
         _HEADER: json.dumps(header, indent=1).encode(),
         _CARD: recognizer.card.encode(),
-        _SETTINGS: settings_to_toml(settings.model_copy(update={"data": unplaced})).encode(),
+        _SETTINGS: settings_to_toml(settings).encode(),
         _TOKENS: recognizer.tokens.to_text().encode(),
         **({_PHONES: recognizer.phones.to_text().encode()} if recognizer.phones else {}),
         _WEIGHTS: save(to_stored(recognizer.model, storage)),

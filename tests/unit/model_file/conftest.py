@@ -23,6 +23,7 @@ def tiny_recognizer(**tables: dict[str, Any]) -> Recognizer:
         "data": {"sample_rate_hz": 8000, "root": "/private/place", "train": "a", "dev": "b"},
         "features": {"num_mel_bins": 6, "normalization": "speaker"},
         "model": {"num_layers": 1, "hidden_size": 4},
+        "train": {"initial_weights": ("/private/weights",)},
         "decode": {"method": "beam", "beam_size": 3},
     }
     names = defaults.keys() | tables.keys()
