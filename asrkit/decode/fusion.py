@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkit.data.tokens import TokenTable
-from asrkit.decode.hotwords import HotwordAutomaton, parse_hotword
+from asrkit.decode.hotwords import HotwordAutomaton, forms_of, parse_hotword
 from asrkit.decode.lexicon import Letters, Lexicon, Spelling, Trie
 from asrkit.decode.pronounced import with_hotwords
 from asrkit.lm.model_file import load_ngram
@@ -220,11 +220,10 @@ def build_fusion(
     found = [parse_hotword(text, settings.hotword_weight) for text in settings.hotwords]
 
     def spell(word: str) -> Sequence[Letters]:
-        forms = (word, word.lower())
-        for form in forms:
+        for form in forms_of(word):
             if by_lexicon := lexicon.spellings_of.get(form, ()):
                 return by_lexicon
-        for form in forms if is_open else ():
+        for form in forms_of(word) if is_open else ():
             with suppress(KeyError):
                 return [spelling.spell(form)]
         return []

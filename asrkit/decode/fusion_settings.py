@@ -72,15 +72,11 @@ def check_greedy(settings: DecodeSettings, given: Iterable[str]) -> None:
     for name in given if settings.method == "greedy" else ():
         value = getattr(settings, name)
         if value and name not in _OF_GREEDY_SEARCH:
-            raise _no_use(name, value)
-
-
-def _no_use(name: str, value: object) -> UsageError:
-    shown = list(value) if isinstance(value, tuple) else value
-    return UsageError(
-        f"decode.{name} = {shown!r}: the greedy search has no use for it; set "
-        'decode.method = "beam"'
-    )
+            shown = list(value) if isinstance(value, tuple) else value
+            raise UsageError(
+                f"decode.{name} = {shown!r}: the greedy search has no use for it; set "
+                'decode.method = "beam"'
+            )
 
 
 def check_fusion(settings: DecodeSettings) -> None:
@@ -91,17 +87,7 @@ def check_fusion(settings: DecodeSettings) -> None:
     UsageError
         Naming the setting.
     """
-    given = {
-        "lm": settings.lm,
-        "lexicon": settings.lexicon,
-        "pronouncer": settings.pronouncer,
-        "hotwords": settings.hotwords,
-        "word_bonus": settings.word_bonus,
-        "prior_weight": settings.prior_weight,
-    }
-    for name, value in given.items():
-        if value and settings.method == "greedy":
-            raise _no_use(name, value)
+    check_greedy(settings, (*DECODE_FILES, "hotwords", "word_bonus", "prior_weight"))
     if settings.reads_phones and not settings.lexicon:
         raise UsageError(
             'decode.reads = "phones": nothing tells which words they make; name a lexicon, or read '

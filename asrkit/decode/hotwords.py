@@ -60,6 +60,11 @@ def parse_hotword(text: str, default_weight: float) -> Hotword | None:
     return Hotword(" ".join(phrase.split()), weight) if weight > 0 else None
 
 
+def forms_of(word: str) -> tuple[str, str]:
+    """Give what a word of a phrase may stand for, in turn: itself, or itself in lower case."""
+    return word, word.lower()
+
+
 @dataclass(frozen=True)
 class HotwordAutomaton:
     """States that know how far each phrase has come.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asrkit.data.tokens import TokenTable
-from asrkit.decode.hotwords import parse_hotword
+from asrkit.decode.hotwords import forms_of, parse_hotword
 from asrkit.decode.lexicon import Letters, Lexicon, Spelling
 from asrkit.errors import TokenError, UsageError
 from asrkit.pronounce.guess import Pronouncer
@@ -34,7 +34,7 @@ def with_hotwords(lexicon: Lexicon, settings: DecodeSettings, tokens: TokenTable
     for text in settings.hotwords:
         hotword = parse_hotword(text, settings.hotword_weight)
         for written in hotword.phrase.split() if hotword else ():
-            forms = (written, written.lower())
+            forms = forms_of(written)
             if any(form in known or form in spelled for form in forms):
                 continue
             word = next(filter(pronouncer.knows, forms), written)

@@ -82,9 +82,9 @@ class SoundMeter:
         self._levels += np.bincount(
             np.clip(levels.round(), 0, _LEVELS_DB).astype(np.int64), minlength=_LEVELS_DB + 1
         )
-        next_to = (frames[:, :-1] * frames[:, 1:]).sum(axis=1)
-        is_loud = levels > _VERY_LOUD_DB + _LEVELS_DB
-        self._unrelated += int((is_loud & (np.abs(next_to) < _UNRELATED * _FRAME * power)).sum())
+        is_loud = levels > _VERY_LOUD_DB + _LEVELS_DB  # few are
+        related = np.abs((frames[is_loud, :-1] * frames[is_loud, 1:]).sum(axis=1))
+        self._unrelated += int((related < _UNRELATED * _FRAME * power[is_loud]).sum())
         spectrum = np.fft.rfft(frames[::2] * _WINDOW)  # half of them tell as much
         self._spectrum += (spectrum.real**2 + spectrum.imag**2).sum(axis=0, dtype=np.float64)
 
@@ -103,7 +103,8 @@ class SoundMeter:
 
     def result(self) -> Sound:
         """Give the figures of all that was heard, one sample at least."""
-        cumulated = np.cumsum(self._levels) / max(1, self._levels.sum())
+        num_frames = max(1, int(self._levels.sum()))
+        cumulated = np.cumsum(self._levels) / num_frames
         loud, quiet = (int(np.searchsorted(cumulated, share)) for share in (0.99, 0.05))
         return Sound(
             self._sample_rate_hz,
@@ -112,7 +113,7 @@ class SoundMeter:
             float(loud - _LEVELS_DB),
             float(quiet - _LEVELS_DB),
             self._band_hz(),
-            self._unrelated / max(1, int(self._levels.sum())),
+            self._unrelated / num_frames,
         )
 
     def _band_hz(self) -> float:
