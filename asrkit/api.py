@@ -18,7 +18,13 @@ from pydantic import ValidationError
 
 from asrkit.bundled import ENGLISH_MODEL
 from asrkit.decode.fusion import make_fusion
-from asrkit.decode.fusion_settings import check_greedy, for_greedy_search, place_decode_files
+from asrkit.decode.fusion_settings import (
+    check_greedy,
+    for_greedy_search,
+    place_decode_files,
+    with_own_rescoring,
+)
+from asrkit.decode.rescoring import make_rescoring
 from asrkit.errors import AudioError, ModelFileError, UsageError
 from asrkit.model_file import Recognizer, load_recognizer
 from asrkit.nn.denormals import flushed_denormals
@@ -115,7 +121,8 @@ def load_model(
     if decode.get("method") == "greedy":
         settings = for_greedy_search(settings)
     given = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in decode.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in with_own_rescoring(decode).items()
     }
     try:
         settings = DecodeSettings.model_validate({**dict(settings), **given})
@@ -126,6 +133,7 @@ def load_model(
     check_greedy(settings, given)
     # An error in what was named is found at once.
     make_fusion(settings, recognizer.table(settings))
+    make_rescoring(settings)
     return SpeechModel(recognizer, settings)
 
 

@@ -272,6 +272,13 @@ class DecodeSettings(Table):
     """Factor of the language model's log-probabilities."""
     word_bonus: float = 0.0
     """Added to the score of a hypothesis for each of its words."""
+    rescoring_lm: str = ""
+    """Recurrent language model, what `asrkit lm train` writes: ranks the best hypotheses of the
+    search with `lm` anew. A relative path is taken from here."""
+    rescoring_share: Share = 0.5
+    """Of the recurrent model in a word's probability; the rest is that of `lm`."""
+    rescoring_nbest: PositiveInt = 100
+    """How many hypotheses are ranked anew."""
     oov_penalty: NonNegativeFloat = 0.0
     """Taken from the score for each word that the language model does not know."""
     hotwords: tuple[str, ...] = ()

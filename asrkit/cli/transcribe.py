@@ -82,6 +82,16 @@ def transcribe_command(
             help="Language model: ARPA, or what `asrkit lm build` writes.",
         ),
     ] = None,
+    rescoring_lm: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="What `asrkit lm train` writes: ranks the best hypotheses anew. A model's own is "
+            "for its own --lm only.",
+        ),
+    ] = None,
     lm_weight: Annotated[
         float | None, typer.Option(min=0.0, help="Factor of the language model's log-probability.")
     ] = None,
@@ -159,6 +169,7 @@ def transcribe_command(
     from asrkit.api import open_model
     from asrkit.bundled import ENGLISH_MODEL
     from asrkit.decode.fusion import make_fusion
+    from asrkit.decode.rescoring import make_rescoring
     from asrkit.errors import UsageError
     from asrkit.nn.denormals import flushed_denormals
     from asrkit.transcribe.inputs import check_distinct_names, find_sources
@@ -182,6 +193,7 @@ def transcribe_command(
             "method": method,
             "beam_size": beam_size,
             "lm": lm and str(lm),
+            "rescoring_lm": rescoring_lm and str(rescoring_lm),
             "lm_weight": lm_weight,
             "word_bonus": word_bonus,
             "lexicon": lexicon and str(lexicon),
@@ -192,6 +204,7 @@ def transcribe_command(
         settings = _decode_settings(recognizer.settings.decode, changes, nbest)
         # An error in what was named is found at once.
         make_fusion(settings, recognizer.table(settings))
+        make_rescoring(settings)
         todo = sources
         give = partial(_print, is_one_of_many=len(sources) > 1, writers=writers)
         if out is not None:
@@ -262,10 +275,12 @@ def _decode_settings(
     of_model: DecodeSettings, changes: Mapping[str, Any], nbest: int
 ) -> DecodeSettings:
     """Put what was asked for in place of the model's own; nothing asked for goes unheeded."""
-    from asrkit.decode.fusion_settings import check_fusion, for_greedy_search
+    from asrkit.decode.fusion_settings import check_fusion, for_greedy_search, with_own_rescoring
     from asrkit.errors import UsageError
 
-    given = {name: value for name, value in changes.items() if value is not None}
+    given = with_own_rescoring(
+        {name: value for name, value in changes.items() if value is not None}
+    )
     settings = of_model.model_copy(update=given)
     if settings.method == "greedy":
         if given.get("method") == "greedy":  # the model's own are for its own search

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from asrkit.tuning.report import TuningReport
 
 
 def tune_command(
@@ -28,6 +31,12 @@ def tune_command(
         Path | None,
         typer.Option(
             exists=True, dir_okay=False, help="Language model: ARPA or asrkit lm build's."
+        ),
+    ] = None,
+    rescoring_lm: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Recurrent language model: asrkit lm train's."
         ),
     ] = None,
     lexicon: Annotated[
@@ -64,35 +73,34 @@ def tune_command(
     not changed; -o writes a copy whose settings are the chosen ones. It finds the LM by its place
     beside it: move both together.
     """
-    import json
     import os
     from dataclasses import replace
 
     from asrkit.decode.fusion_settings import place_decode_files, relate_decode_files
     from asrkit.errors import UsageError
-    from asrkit.files import write_atomically
     from asrkit.model_file import load_recognizer, save_recognizer
     from asrkit.tuning.dev_set import listen
-    from asrkit.tuning.picture import draw_reliability, draw_surface
     from asrkit.tuning.report import Checked, TuningReport
     from asrkit.tuning.tune import calibrate_words, tune
-    from asrkit.tuning.weights import Weights
 
     if output is not None and output.exists() and output.samefile(model):
         raise UsageError(f"-o {output}: is MODEL itself; expected another file")
     if lexicon is not None and lm is None:
         raise UsageError(f"--lexicon {lexicon}: has weights to tune only with a language model")
+    if rescoring_lm is not None and lm is None:
+        raise UsageError(f"--rescoring-lm {rescoring_lm}: ranks what --lm finds; add --lm")
     sizes = _read_beam_sizes(beam_sizes)
     recognizer = load_recognizer(model)
     wanted = {
         "lm": lm and str(lm),
+        "rescoring_lm": rescoring_lm and str(rescoring_lm),
         "lexicon": lexicon and str(lexicon),
         "pronouncer": None if lexicon else "",  # the model's own serves any lexicon
         "vocabulary": vocabulary,
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     settings = place_decode_files(recognizer.settings.decode, model.parent).model_copy(
-        update={"lm": "", "lexicon": "", **given}
+        update={"lm": "", "rescoring_lm": "", "lexicon": "", **given}
     )
 
     threads = threads or os.cpu_count() or 1
@@ -107,22 +115,34 @@ def tune_command(
     typer.echo(report.text())
 
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(report.to_json(), ensure_ascii=False, indent=1)
-        write_atomically(out / "tuning.json", f"{content}\n".encode())
-        if tuning.surface:
-            num_ref = max(1, tuning.rows["greedy"].counts.num_ref)
-            rates = {weights: errors / num_ref for weights, errors in tuning.surface.items()}
-            fused = tuning.rows["beam + LM"].settings
-            best = Weights(fused.lm_weight, fused.word_bonus)
-            draw_surface(out / "surface.png", rates, best, report.measure)
-        if tuning.calibration:
-            draw_reliability(out / "reliability.png", tuning.calibration)
+        _write_report(out, report)
     if output is not None:
         decode = relate_decode_files(tuning.settings, output.parent)
         tuned = recognizer.settings.model_copy(update={"decode": decode})
         card = report.extend_card(recognizer.card)
         save_recognizer(output, replace(recognizer, settings=tuned, card=card))
+
+
+def _write_report(folder: Path, report: TuningReport) -> None:
+    """Write what was found as JSON and pictures."""
+    import json
+
+    from asrkit.files import write_atomically
+    from asrkit.tuning.picture import draw_reliability, draw_surface
+    from asrkit.tuning.weights import Weights
+
+    tuning = report.tuning
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(report.to_json(), ensure_ascii=False, indent=1)
+    write_atomically(folder / "tuning.json", f"{content}\n".encode())
+    if tuning.surface:
+        num_ref = max(1, tuning.rows["greedy"].counts.num_ref)
+        rates = {weights: errors / num_ref for weights, errors in tuning.surface.items()}
+        fused = tuning.rows["beam + LM"].settings
+        best = Weights(fused.lm_weight, fused.word_bonus)
+        draw_surface(folder / "surface.png", rates, best, report.measure)
+    if tuning.calibration:
+        draw_reliability(folder / "reliability.png", tuning.calibration)
 
 
 def _read_beam_sizes(text: str) -> list[int]:

@@ -158,7 +158,7 @@ _MAKING = Lock()
 
 @lru_cache(maxsize=1)
 def _make_fusion(settings: DecodeSettings, tokens: TokenTable) -> Fusion:
-    lm = _load_lm(settings.lm) if settings.lm else None
+    lm = load_lm(settings.lm) if settings.lm else None
     lexicon = _load_lexicon(settings.lexicon, settings.lm, tokens)
     if settings.pronouncer:
         lexicon = with_hotwords(lexicon, settings, tokens)
@@ -166,7 +166,8 @@ def _make_fusion(settings: DecodeSettings, tokens: TokenTable) -> Fusion:
 
 
 @lru_cache(maxsize=1)
-def _load_lm(path: str) -> NGramModel:
+def load_lm(path: str) -> NGramModel:
+    """Read a language model; it is kept until another is asked for."""
     return load_ngram(Path(path))
 
 
@@ -174,7 +175,7 @@ def _load_lm(path: str) -> NGramModel:
 def _load_lexicon(path: str, lm_path: str, tokens: TokenTable) -> Lexicon:
     if path:
         return Lexicon.read(Path(path), tokens)
-    return written_words(_load_lm(lm_path) if lm_path else None, tokens)
+    return written_words(load_lm(lm_path) if lm_path else None, tokens)
 
 
 def written_words(lm: NGramModel | None, tokens: TokenTable) -> Lexicon:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from asrkit.errors import UsageError
 from asrkit.settings import DecodeSettings
 
-DECODE_FILES = ("lm", "lexicon", "pronouncer")
+DECODE_FILES = ("lm", "rescoring_lm", "lexicon", "pronouncer")
 """Settings that are paths of files."""
 _ONLY_OF_BEAM_SEARCH = (
     "reads",
@@ -61,6 +62,11 @@ def for_greedy_search(settings: DecodeSettings) -> DecodeSettings:
     return greedy.model_copy(update={"confidence_temperature": 1.0, "confidence_bias": 0.0})
 
 
+def with_own_rescoring(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave a model's own `rescoring_lm` out where settings by name put another `lm` in place."""
+    return {**({"rescoring_lm": ""} if given.get("lm") else {}), **given}
+
+
 def check_greedy(settings: DecodeSettings, given: Iterable[str]) -> None:
     """Refuse settings by name that a greedy search, if it is one, would not heed.
 
@@ -97,6 +103,11 @@ def check_fusion(settings: DecodeSettings) -> None:
         raise UsageError(
             f"decode.prior_weight = {settings.prior_weight:g}: there are no decode.log_priors; "
             "measure them by asrkit tune, or set it to 0"
+        )
+    if settings.rescoring_lm and not settings.lm:
+        raise UsageError(
+            f"decode.rescoring_lm = {settings.rescoring_lm!r}: ranks what is found with decode.lm, "
+            "and there is none; name it, too"
         )
     if settings.pronouncer and not settings.lexicon:
         raise UsageError(

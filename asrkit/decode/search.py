@@ -21,6 +21,7 @@ from asrkit.decode.fusion_settings import without_fusion
 from asrkit.decode.greedy import greedy_search
 from asrkit.decode.hypothesis import Hypothesis
 from asrkit.decode.likelihood import scaled_likelihoods
+from asrkit.decode.rescoring import make_rescoring
 from asrkit.decode.transducer import Transducer, greedy_transducer_search
 from asrkit.decode.transducer_beam import beam_transducer_search
 from asrkit.errors import DataError, UsageError
@@ -73,19 +74,22 @@ def decode_batch(
         hypotheses = _in_threads(partial(greedy_search, tokens=tokens, frame_s=frame_s), utterances)
     else:
         fusion = make_fusion(settings, tokens)
+        rescoring = make_rescoring(settings)
         limits: dict[str, Any] = {
             "beam_size": settings.beam_size,
             "token_min_log_prob": settings.token_min_log_prob,
             "max_frame_tokens": settings.max_frame_tokens,
             "blank_skip_prob": settings.blank_skip_prob,
             "beam_threshold": settings.beam_threshold,
-            "nbest": nbest,
+            "nbest": max(nbest, rescoring.nbest) if rescoring else nbest,
         }
         if fusion is not None:
             search = partial(
                 fused_beam_search, tokens=tokens, frame_s=frame_s, fusion=fusion, **limits
             )
             found = _in_threads(search, utterances)
+            if rescoring is not None:
+                found = [rescoring.rank(each)[:nbest] for each in found]
         elif log_probs.is_cuda:
             labellings = beam_search_batch(log_probs, out_lens, **limits)
             frames = map(as_frames, utterances)

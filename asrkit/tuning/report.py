@@ -116,6 +116,8 @@ def describe(decoded: Decoded) -> str:
             f"lm_weight {settings.lm_weight:g}",
             f"word_bonus {settings.word_bonus:g}",
         ]
+        if settings.rescoring_lm:
+            parts.append(f"rescoring_share {settings.rescoring_share:g}")
         if settings.vocabulary == "open":
             parts.append(f"oov_penalty {settings.oov_penalty:g}")
     return ", ".join(parts)

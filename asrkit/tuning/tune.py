@@ -20,6 +20,9 @@ from asrkit.tuning.weights import (
     OOV_PENALTIES,
     POSTERIOR_TEMPERATURES,
     PRIOR_WEIGHTS,
+    RESCORED_LM_WEIGHTS,
+    RESCORED_WORD_BONUSES,
+    RESCORING_SHARES,
     Weights,
     best_at_usual_weights,
     search_weights,
@@ -62,7 +65,8 @@ class Tuning:
     """What was tried and what was chosen."""
 
     rows: Mapping[str, Decoded]
-    """`greedy`, `beam` and, with a language model, `beam + LM`, each at its best."""
+    """`greedy`, `beam` and, with a language model, `beam + LM`, each at its best; with one to
+    rescore by also `beam + LM + LSTM`."""
     chosen: str
     surface: Mapping[Weights, int]
     """Errors of each pair of weights that was tried with all else as it was chosen; empty without a
@@ -110,8 +114,16 @@ def tune(dev: DevSet, settings: DecodeSettings, beam_sizes: Sequence[int] = BEAM
     rows["beam"] = _best_beam(dev, plain, beam_sizes)
     surface: Mapping[Weights, int] = {}
     if settings.lm:
-        fused, surface = _tune_fusion(dev, settings)
+        without_rescoring = settings.model_copy(update={"rescoring_lm": ""})
+        fused, surface = _tune_fusion(dev, without_rescoring)
         rows["beam + LM"] = _best_beam(dev, fused, beam_sizes)
+        if settings.rescoring_lm:
+            rows["beam + LM + LSTM"] = _tune_rescoring(
+                dev,
+                rows["beam + LM"].settings.model_copy(
+                    update={"rescoring_lm": settings.rescoring_lm}
+                ),
+            )
     # In the order of their speed, so that the first of the best is the fastest.
     chosen = min(rows, key=lambda name: rows[name].counts.num_errors)
     return Tuning(rows, chosen, surface, calibrate_words(dev, rows[chosen]))
@@ -154,6 +166,25 @@ def _tune_fusion(
         tried = tried.model_copy(update=best_at_usual_weights(count_errors, candidates))
         best, surface = search_weights(partial(count_errors, changes={}))
     return _changed(tried, best, {}), surface
+
+
+def _tune_rescoring(dev: DevSet, settings: DecodeSettings) -> Decoded:
+    """Choose the share of the recurrent model, then try weights around those of the n-gram's."""
+    weight, bonus = settings.lm_weight, settings.word_bonus
+    steps: tuple[tuple[str, Sequence[float]], ...] = (
+        ("rescoring_share", RESCORING_SHARES),
+        ("lm_weight", [factor * weight for factor in RESCORED_LM_WEIGHTS]),
+        ("word_bonus", [bonus + change for change in RESCORED_WORD_BONUSES]),
+    )
+    best = dev.decode(settings)
+    for name, values in steps:
+        others = [
+            dev.decode(best.settings.model_copy(update={name: value}))
+            for value in values
+            if value != getattr(best.settings, name)
+        ]
+        best = min([best, *others], key=lambda decoded: decoded.counts.num_errors)
+    return best
 
 
 def _changed(

@@ -11,6 +11,11 @@ WORD_BONUSES = (-1.0, 0.0, 1.0, 2.0, 3.0)
 OOV_PENALTIES = (0.0, 4.0, 8.0, 16.0)
 POSTERIOR_TEMPERATURES = (1.0, 1.25, 1.5)
 PRIOR_WEIGHTS = (0.0, 0.4, 0.8)
+RESCORING_SHARES = (0.3, 0.5, 0.7)
+RESCORED_LM_WEIGHTS = (0.9, 1.1, 1.25)
+"""Times that of the n-gram model alone: a better model deserves more."""
+RESCORED_WORD_BONUSES = (-0.5, 0.5)
+"""Beside that of the n-gram model alone."""
 _TYPICAL = ((0.5, 0.0), (0.5, 2.0), (0.75, 0.0), (1.0, 0.0), (1.0, 2.0))
 _FIRST_STEPS, _LAST_STEPS = (0.25, 1.0), (0.05, 0.2)
 

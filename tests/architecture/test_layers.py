@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = {"settings", "settings_types", "lab_settings"}
 CORE = SETTINGS | {"errors", "config", "bundled", "files", "progress", "compiled"}
 TRAINING = {"data", "features", "nn", "ctc", "train"}
-LAYERS = CORE | TRAINING | {"lm", "pronounce", "decode", "score"}
+LAYERS = CORE | TRAINING | {"lm", "rnnlm", "pronounce", "decode", "score"}
 MAY_IMPORT = {
     "errors": set(),
     "settings_types": set(),
@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "lab": CORE | {"nn", "train.optimizer", "train.seeding"},
     "lm": CORE | {"data"},
     "pronounce": CORE | {"data", "lm"},
-    "decode": CORE | {"data.tokens", "data.bpe", "lm", "pronounce"},
+    "rnnlm": CORE | {"lm", "nn", "train"},
+    "decode": CORE | {"data.tokens", "data.bpe", "lm", "rnnlm", "pronounce"},
     "score": CORE | {"data.manifest", "data.table"},
     "model_file": LAYERS,
     "inference": LAYERS,

@@ -1,0 +1,93 @@
+"""The best hypotheses ranked anew by a language model that is too slow for the search itself.
+
+The probability of each word becomes a mixture, with a share s for the recurrent model,
+
+    p(w | before) = s p_recurrent(w | all before) + (1 - s) p_n-gram(w | the last before)
+
+and takes the place of the n-gram model's in the score. Mikolov, Karafiát, Burget, Černocký &
+Khudanpur, Recurrent Neural Network Based Language Model, Interspeech 2010, section 4, rescore so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from asrkit.decode.fusion import load_lm
+from asrkit.decode.hypothesis import Hypothesis
+from asrkit.lm.ngram import NGramModel
+from asrkit.rnnlm.model_file import load_word_lstm
+from asrkit.rnnlm.network import WordLstm
+from asrkit.settings import DecodeSettings
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """Two language models and how they are mixed.
+
+    Attributes
+    ----------
+    ngram : NGramModel
+        With which the hypotheses were found.
+    recurrent : WordLstm
+    share : float
+        Of the recurrent one in the mixture, 0 to 1.
+    lm_weight : float
+        Factor of log-probabilities in the score.
+    nbest : int
+        How many hypotheses there are to be.
+    """
+
+    ngram: NGramModel
+    recurrent: WordLstm
+    share: float
+    lm_weight: float
+    nbest: int
+
+    def rank(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """Give them with their new scores, best first; of equals, the first as it was."""
+        sentences = [[word.word for word in each.words] for each in hypotheses]
+        rescored = []
+        for each, words, recurrent in zip(
+            hypotheses, sentences, self.recurrent.score(sentences), strict=True
+        ):
+            ngram = self.ngram.score_sentence(words).astype(np.float64)
+            mixture = self.share * np.exp(recurrent) + (1.0 - self.share) * np.exp(ngram)
+            log_prob = float(np.log(mixture).sum())
+            assert each.score is not None
+            assert each.lm_log_prob is not None
+            score = each.score + self.lm_weight * (log_prob - each.lm_log_prob)
+            rescored.append(replace(each, score=score, lm_log_prob=log_prob))
+        return sorted(rescored, key=lambda each: -(each.score or 0.0))
+
+
+def make_rescoring(settings: DecodeSettings) -> Rescoring | None:
+    """Read what the settings name; nothing if they name no model to rescore by.
+
+    Raises
+    ------
+    LanguageModelError
+        If a model is malformed.
+    """
+    if not settings.rescoring_lm:
+        return None
+    with _LOADING:
+        recurrent = _load_recurrent(settings.rescoring_lm)
+        ngram = load_lm(settings.lm)
+    return Rescoring(
+        ngram, recurrent, settings.rescoring_share, settings.lm_weight, settings.rescoring_nbest
+    )
+
+
+_LOADING = Lock()
+"""Held while files are read, so that of many threads one does it for all."""
+
+
+@lru_cache(maxsize=1)
+def _load_recurrent(path: str) -> WordLstm:
+    return load_word_lstm(Path(path))

@@ -1,0 +1,200 @@
+"""Train a recurrent language model on texts, one sentence a line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asrkit.errors import LanguageModelError
+from asrkit.lm.corpus import END_ID, START_ID, UNK_ID, Corpus, read_corpus
+from asrkit.nn.denormals import flushed_denormals
+from asrkit.rnnlm.network import END, SPECIAL_WORDS, UNK, Sizes, WordLstm
+from asrkit.train.checkpoint import Position, read_checkpoint, save_checkpoint
+from asrkit.train.interruption import Interruption
+
+_LEARNING_RATE = 2e-3
+_BETAS = (0.9, 0.99)
+_WEIGHT_DECAY = 1e-4
+_WARMUP_STEPS = 300
+_RATE_FLOOR = 0.02
+_CLIP_NORM = 1.0
+_SORTED_TOGETHER = 20_000
+"""Sentences drawn at random, of which those of like length make batches."""
+_CHECKPOINT_STEPS = 250
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """Sentences as ids of words, most frequent first.
+
+    Attributes
+    ----------
+    words : tuple of str
+        By id.
+    ids : int32 (S,)
+        Of all sentences, one after the other.
+    starts, lengths : int64 (N,)
+        Where each begins, and how many words it has.
+    """
+
+    words: tuple[str, ...]
+    ids: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> TrainingText:
+        """Give the words of a corpus new numbers; sentences of no words are left out."""
+        num_special = END_ID + 1
+        counts = np.bincount(corpus.tokens, minlength=len(corpus.words))
+        by_count = num_special + np.argsort(-counts[num_special:], kind="stable")
+        new_ids = np.empty(len(corpus.words), np.int32)
+        new_ids[[UNK_ID, END_ID]] = UNK, END
+        new_ids[by_count] = len(SPECIAL_WORDS) + np.arange(len(by_count), dtype=np.int32)
+        starts = np.flatnonzero(corpus.tokens == START_ID) + 1
+        lengths = np.flatnonzero(corpus.tokens == END_ID) - starts
+        words = (*SPECIAL_WORDS, *(corpus.words[number] for number in by_count))
+        has_words = lengths > 0
+        return cls(words, new_ids[corpus.tokens], starts[has_words], lengths[has_words])
+
+    def batches(self, epoch: int, seed: int, words_per_batch: int) -> list[NDArray[np.int64]]:
+        """Give the sentences of each batch of an epoch, by number."""
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(len(self.lengths))
+        batches: list[NDArray[np.int64]] = []
+        for first in range(0, len(order), _SORTED_TOGETHER):
+            drawn = order[first : first + _SORTED_TOGETHER]
+            drawn = drawn[np.argsort(self.lengths[drawn], kind="stable")]
+            batches.extend(self._split(drawn, words_per_batch))
+        return [batches[number] for number in rng.permutation(len(batches))]
+
+    def _split(self, drawn: NDArray[np.int64], words_per_batch: int) -> Iterator[NDArray[np.int64]]:
+        """Cut sentences of rising length where the padded batch, with ends, would be too large."""
+        first = 0
+        for stop in range(1, len(drawn)):
+            if (stop + 1 - first) * (self.lengths[drawn[stop]] + 1) > words_per_batch:
+                yield drawn[first:stop]
+                first = stop
+        yield drawn[first:]
+
+    def read(self, batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Give sentences by number as the network takes them, (L, N) and (N,)."""
+        lengths = self.lengths[batch]
+        padded = np.zeros((lengths.max(), len(batch)), np.int64)
+        for column, number in enumerate(batch):
+            start = self.starts[number]
+            padded[: lengths[column], column] = self.ids[start : start + lengths[column]]
+        return torch.from_numpy(padded), torch.from_numpy(lengths)
+
+
+def train_word_lstm(
+    texts: Sequence[Path],
+    checkpoint: Path,
+    sizes: Sizes | None = None,
+    epochs: int = 2,
+    words_per_batch: int = 3600,
+    seed: int = 1,
+    on_progress: Callable[[str, float], None] = lambda _stage, _share: None,
+    on_epoch: Callable[[str], None] = lambda _line: None,
+) -> WordLstm:
+    """Train on texts; go on from a checkpoint, if there is one.
+
+    AdamW (Loshchilov & Hutter 2019) with a rate that rises over the first steps and falls as a
+    cosine. Where the processor multiplies in bfloat16, it does; the weights stay in float32.
+
+    Parameters
+    ----------
+    texts
+        As for `asrkit.lm.corpus.read_corpus`.
+    checkpoint
+        Written every few minutes, and when the training is interrupted.
+    sizes
+        Of the network.
+    epochs
+        How often each sentence is read.
+    words_per_batch
+        At most, padding included, unless a sentence is longer.
+    seed
+        Of first weights and order.
+    on_progress
+        Called with what is being done and the share of the work that is done.
+    on_epoch
+        Called with a line about each epoch.
+
+    Returns
+    -------
+    WordLstm
+
+    Raises
+    ------
+    LanguageModelError
+        If a text cannot be read or all are empty.
+    CheckpointError
+        If the checkpoint is damaged or one of other sizes or words.
+    KeyboardInterrupt
+        On SIGINT or SIGTERM, after a checkpoint was written.
+    """
+    text = TrainingText.of(read_corpus(texts))
+    torch.manual_seed(seed)
+    model = WordLstm(text.words, sizes).train()
+    optimizer = torch.optim.AdamW(model.parameters(), betas=_BETAS, weight_decay=_WEIGHT_DECAY)
+    position = Position()
+    if checkpoint.exists():
+        saved = read_checkpoint(checkpoint)
+        saved.restore(model, optimizer)
+        position = saved.position
+    interruption = Interruption()
+    with interruption.watch(), flushed_denormals():
+        while position.epoch < epochs:
+            batches = text.batches(position.epoch, seed, words_per_batch)
+            total = epochs * len(batches)
+            while position.batch < len(batches):
+                done = position.epoch * len(batches) + position.batch
+                _set_rate(optimizer, position.step, done / total)
+                nats = _step(model, optimizer, *text.read(batches[position.batch]))
+                if not math.isfinite(nats):
+                    raise LanguageModelError(
+                        f"step {position.step + 1}: the loss is {nats}; take another seed"
+                    )
+                position.step += 1
+                position.batch += 1
+                position.epoch_loss += nats
+                if position.step % _CHECKPOINT_STEPS == 0 or interruption.requested:
+                    save_checkpoint(checkpoint, model, optimizer, position)
+                if interruption.requested:
+                    raise KeyboardInterrupt
+                perplexity = math.exp(position.epoch_loss / position.batch)
+                stage = f"epoch {position.epoch + 1}/{epochs}, perplexity {perplexity:.0f}"
+                on_progress(stage, (done + 1) / total)
+            on_epoch(f"{stage}, {len(text.words)} words")
+            position = Position(epoch=position.epoch + 1, step=position.step)
+    return model.eval()
+
+
+def _step(
+    model: WordLstm, optimizer: torch.optim.Optimizer, sentences: Tensor, lengths: Tensor
+) -> float:
+    """Learn from a batch; give its nats a word."""
+    is_fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_fast):
+        nats = -model(sentences, lengths).float().mean()
+    optimizer.zero_grad(set_to_none=True)
+    nats.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
+    optimizer.step()
+    return float(nats.item())
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, step: int, share: float) -> None:
+    """Set the learning rate of a step, of which a share of all is done."""
+    cosine = 0.5 * (1.0 + math.cos(math.pi * share))
+    rate = _LEARNING_RATE * min(1.0, (step + 1) / _WARMUP_STEPS)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * (_RATE_FLOOR + (1.0 - _RATE_FLOOR) * cosine)
