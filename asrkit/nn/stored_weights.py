@@ -28,7 +28,7 @@ def to_stored(model: nn.Module, storage: Storage) -> dict[str, Tensor]:
     storage
         `float16` rounds every parameter. `int8` rounds each row of a matrix, as the 8-bit form for
         CPUs does (`asrkit.nn.quantized`), so that its recurrent layers lose nothing more by it;
-        parameters of one axis are stored as they are.
+        biases, and what else has one axis, are stored as they are.
 
     Raises
     ------
@@ -47,9 +47,14 @@ def to_stored(model: nn.Module, storage: Storage) -> dict[str, Tensor]:
                     f"{name}: holds {weights.abs().max():g}; expected at most 65504 for float16; "
                     "store int8 or float32"
                 )
-        elif name in parameters and storage == "int8" and weights.ndim > 1:
+        elif storage == "int8" and name in parameters and _is_matrix(name, weights):
             stored[name], stored[name + _SCALE] = quantize_rows(weights)
     return stored
+
+
+def _is_matrix(name: str, weights: Tensor) -> bool:
+    """Whether rows have weights of one unit; a cell's biases, (D, G * H), have those of a layer."""
+    return weights.ndim > 1 and not name.endswith("bias")
 
 
 def from_stored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:

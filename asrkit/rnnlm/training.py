@@ -173,7 +173,7 @@ def train_word_lstm(
                 perplexity = math.exp(position.epoch_loss / position.batch)
                 stage = f"epoch {position.epoch + 1}/{epochs}, perplexity {perplexity:.0f}"
                 on_progress(stage, (done + 1) / total)
-            on_epoch(f"{stage}, {len(text.words)} words")
+            on_epoch(f"{stage}, {len(text.words) - len(SPECIAL_WORDS)} words")
             position = Position(epoch=position.epoch + 1, step=position.step)
     return model.eval()
 

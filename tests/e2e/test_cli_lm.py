@@ -126,3 +126,30 @@ def test_build_refuses(asrkit, tmp_path: Path, arguments, code: int, message: st
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_train_info_and_perplexity_of_a_recurrent_model(asrkit, tmp_path: Path) -> None:
+    out = tmp_path / "words.lstm"
+    done = asrkit("lm", "train", TEXT, "-o", out, "--hidden-size", "16", "--epochs", "3")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    lines = done.stderr.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [f"epoch {n}/3" for n in (1, 2, 3)]
+    facts = json.loads(asrkit("lm", "info", out, "--json").stdout)
+    assert facts["bytes"] == out.stat().st_size
+    assert f"{facts['words'] - 2} words" in lines[-1]
+    assert f"weights: {facts['weights']}\n" in asrkit("lm", "info", out).stdout
+    found = perplexity(asrkit, out, TEXT)
+    assert 1 < found["perplexity"] < 2 * facts["words"]
+    assert found["tokens"] == perplexity(asrkit, GOLDEN / "order3.arpa", TEXT)["tokens"]
+    assert sorted(tmp_path.iterdir()) == [out]
+
+
+def test_an_interrupted_training_is_not_begun_anew(asrkit, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "words.lstm.checkpoint"
+    checkpoint.write_text("of another run")
+    refused = asrkit("lm", "train", TEXT, "-o", tmp_path / "words.lstm")
+    assert refused.returncode == 2
+    assert f"{checkpoint}: a run was interrupted; add --resume" in refused.stderr
+    damaged = asrkit("lm", "train", TEXT, "-o", tmp_path / "words.lstm", "--resume")
+    assert damaged.returncode == 1
+    assert f"{checkpoint}: damaged" in damaged.stderr

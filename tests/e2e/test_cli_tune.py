@@ -11,6 +11,8 @@ import soundfile
 
 from asrkit.data.manifest import Utterance, write_manifest
 from asrkit.model_file import load_recognizer
+from asrkit.rnnlm.model_file import save_word_lstm
+from asrkit.rnnlm.network import SPECIAL_WORDS, Sizes, WordLstm
 
 SAID = ["ab ca", "b", "ca b", ""]
 TOY_ARPA = """\\data\\
@@ -113,9 +115,27 @@ def test_a_lexicon_closes_the_vocabulary(asrkit, model: Path, dev: Path, tmp_pat
     assert "refused: beam + LM" in done.stdout
 
 
+def test_a_recurrent_model_has_a_row_of_its_own(
+    asrkit, model: Path, dev: Path, tmp_path: Path
+) -> None:
+    words = WordLstm((*SPECIAL_WORDS, "ab", "b", "ca"), Sizes(4, 8, 4))
+    save_word_lstm(dev / "words.lstm", words)
+    done = asrkit(
+        *("tune", model, "--manifest", "dev.jsonl", "--lm", "toy.arpa", "--beam-sizes", "4"),
+        *("--rescoring-lm", "words.lstm", "--out", tmp_path),
+        folder=dev,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| beam + LM")]
+    assert [row.split(" | ")[0] for row in rows] == ["| beam + LM", "| beam + LM + LSTM"]
+    assert ["rescoring_share" in row for row in rows] == [False, True]
+    assert "beam + LM + LSTM" in json.loads((tmp_path / "tuning.json").read_text())["dev"]["rows"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--rescoring-lm", "toy.arpa"], "--rescoring-lm toy.arpa: ranks what --lm finds; add"),
         (["--beam-sizes", "4,0"], "--beam-sizes 4,0: expected whole numbers"),
         (["--beam-sizes", "many"], "--beam-sizes many: expected whole numbers"),
         (["--lexicon", "toy.arpa"], "--lexicon toy.arpa: has weights to tune only with"),

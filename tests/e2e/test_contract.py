@@ -21,6 +21,8 @@ from asrkit import cli, errors
 from asrkit.lm.model_file import save_ngram
 from asrkit.model_file import Recognizer, save_recognizer
 from asrkit.pronounce.learn import learn
+from asrkit.rnnlm.model_file import save_word_lstm
+from asrkit.rnnlm.network import SPECIAL_WORDS, Sizes, WordLstm
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -119,6 +121,7 @@ TRANSCRIBE = "two.wav --model model.asr"
 BEAM = f"{TRANSCRIBE} --method beam --format json"
 FUSED = f"{BEAM} --lm toy.arpa"
 LM_BUILD = "text.txt -o lm.arpa"
+LM_TRAIN = "few.txt -o few.lstm"
 PAGE = "ref.jsonl hyp.jsonl --html page.html"
 TABLE_RUN = "recipe.toml --table tiny --run-dir out"
 CASES = [
@@ -147,6 +150,7 @@ CASES = [
     Case("transcribe", "--method", f"{TRANSCRIBE} --format json", "--method beam"),
     Case("transcribe", "--beam-size", f"{BEAM} --nbest 4", "--beam-size 1"),
     Case("transcribe", "--lm", BEAM, "--lm toy.arpa"),
+    Case("transcribe", "--rescoring-lm", FUSED, "--rescoring-lm words.lstm"),
     Case("transcribe", "--lm-weight", FUSED, "--lm-weight 2.5"),
     Case("transcribe", "--word-bonus", FUSED, "--word-bonus 3"),
     Case("transcribe", "--lexicon", FUSED, "--vocabulary closed --lexicon words.lex"),
@@ -182,6 +186,12 @@ CASES = [
     Case("tune", "--manifest", "model.asr", "--manifest said.jsonl"),
     Case("tune", "--check", "model.asr --manifest said.jsonl", "--check said.jsonl"),
     Case("tune", "--lm", "model.asr --manifest said.jsonl", "--lm toy.arpa"),
+    Case(
+        "tune",
+        "--rescoring-lm",
+        "model.asr --manifest said.jsonl --lm toy.arpa",
+        "--rescoring-lm words.lstm",
+    ),
     Case(
         "tune",
         "--lexicon",
@@ -221,6 +231,11 @@ CASES = [
     Case("lm build", "--vocab", LM_BUILD, "--vocab tokens.txt", files),
     Case("lm build", "--discount-fallback", "few.txt -o lm.arpa", "--discount-fallback", exit_code),
     Case("lm build", "--quantize", "text.txt -o lm.bin", "--quantize", files),
+    Case("lm train", "--out", "few.txt", "--out few.lstm", names),
+    Case("lm train", "--hidden-size", LM_TRAIN, "--hidden-size 9", files),
+    Case("lm train", "--epochs", LM_TRAIN, "--epochs 1", files),
+    Case("lm train", "--seed", LM_TRAIN, "--seed 2", files),
+    Case("lm train", "--resume", "few.txt -o stopped.lstm", "--resume", said),
     Case("lm info", "--json", "toy.arpa", "--json"),
     Case("lm perplexity", "--json", "toy.arpa few.txt", "--json"),
     Case("lm convert", "--out", "toy.arpa", "--out toy.bin", names),
@@ -268,6 +283,8 @@ def world(
     save_recognizer(folder / "phones.asr", tone_phone_recognizer)
     sounds = {"ab": ("a", "b"), "b": ("b",), "cab": ("c", "a", "b"), "a": ("a",)}
     save_ngram(folder / "letters.bin", learn(sounds))
+    save_word_lstm(folder / "words.lstm", WordLstm((*SPECIAL_WORDS, "ab", "b"), Sizes(4, 8, 4)))
+    (folder / "stopped.lstm.checkpoint").write_text("no checkpoint")
     for name, text in {"one": "ab ca", "two": "b ab"}.items():
         soundfile.write(folder / f"{name}.wav", say_in_tones(text), 16000)
     rows = [("one", "ab ca", "Ab c"), ("two", "b ab", "b a b")]
