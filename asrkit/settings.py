@@ -237,7 +237,8 @@ class TrainSettings(Table):
     """Standard deviation of Gaussian noise on the weights, drawn once for the frames of a batch
     (Graves 2013: 0.075, with one sequence a batch)."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of the network on a GPU; the CPU computes in float32. CTC is always float32."""
+    """Arithmetic of the network. A CPU takes float16 for float32; bfloat16 is faster there if it
+    multiplies in it (AVX512-BF16, AMX). Weights, loss and recognition stay in float32."""
     checkpoint_steps: PositiveInt = 500
 
 

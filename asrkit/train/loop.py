@@ -106,7 +106,8 @@ class Trainer:
         self.objective = make_training_objective(model, settings.train, utterances, pronunciations)
         on_gpu = world.device.type == "cuda"
         precision: torch.dtype = getattr(torch, settings.train.precision)
-        self.autocast = torch.autocast("cuda", precision, on_gpu and precision != torch.float32)
+        is_lower = precision == torch.bfloat16 or (on_gpu and precision == torch.float16)
+        self.autocast = torch.autocast(world.device.type, precision, is_lower)
         self.scaler = GradScaler("cuda", enabled=on_gpu and precision == torch.float16)
         self.optimizer = make_optimizer(model, settings.train)
         truncate_backpropagation(model, settings.train.truncate_frames)
@@ -261,7 +262,7 @@ class Trainer:
         """Run the network on a training batch; give its losses, and figures for the metrics."""
 
         def features() -> tuple[Tensor, Tensor]:
-            with torch.autocast("cuda", enabled=False):
+            with torch.autocast(self.world.device.type, enabled=False):
                 return training_features(self.model, batch, self.settings.augment, generator)
 
         with self.autocast:
@@ -296,8 +297,7 @@ class Trainer:
         position, train = self.position, self.settings.train
         train_loss = position.epoch_loss / len(self.utterances)
         position.epoch += 1
-        position.batch = 0
-        position.epoch_loss = 0.0
+        position.batch, position.epoch_loss = 0, 0.0
         self.metrics.write(
             "epoch",
             position.step,

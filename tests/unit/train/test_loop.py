@@ -149,6 +149,27 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
 
+def test_bfloat16_on_a_cpu_is_nearly_the_same_and_float16_is_float32(
+    tmp_path: Path, make_trainer: MakeTrainer
+) -> None:
+    weights = {}
+    for precision in ("float32", "bfloat16", "float16"):
+        trainer = make_trainer(tmp_path / precision, train={"precision": precision})
+        trainer.run()
+        weights[precision] = final_weights(tmp_path / precision)
+    for name, exact in weights["float32"].items():
+        assert torch.equal(weights["float16"][name], exact)
+        assert weights["bfloat16"][name].dtype == torch.float32
+    difference, size = (
+        torch.cat([each.flatten() for each in several]).norm()
+        for several in (
+            [weights["bfloat16"][name] - exact for name, exact in weights["float32"].items()],
+            weights["float32"].values(),
+        )
+    )
+    assert 0 < difference < 0.1 * size
+
+
 def kill_after(trainer: Trainer, num_events: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Run until so many things were written to the metrics, then die; False if it ended before."""
     left = iter(range(num_events))
