@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from asrkit.errors import LanguageModelError, ModelFileError
 from asrkit.files import write_atomically
@@ -64,11 +66,29 @@ def load_word_lstm(path: Path) -> WordLstm:
         if tuple(words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS or len(set(words)) < len(words):
             raise ValueError("its words are not those of a language model")
         sizes = TypeAdapter(Sizes).validate_json(metadata["sizes"], strict=True)
+        weights = from_stored(tensors)
+        _check(weights, words, sizes)
         model = WordLstm(words, sizes)
-        model.load_state_dict(from_stored(tensors))
+        model.load_state_dict(weights)
     except (KeyError, ValueError, RuntimeError, ValidationError, ModelFileError) as error:
         raise LanguageModelError(f"{path}: damaged: {error}; {_EXPECTED}") from error
     return model.eval()
+
+
+def _check(weights: Mapping[str, Tensor], words: Sequence[str], sizes: Sizes) -> None:
+    """Refuse weights of other sizes than are declared before these are given memory."""
+    with torch.device("meta"):
+        declared = WordLstm(words, sizes).state_dict()
+    for name in {**declared, **weights}:
+        if name not in weights or name not in declared:
+            raise ValueError(f"{name}: {'missing' if name in declared else 'of no use'}")
+        if weights[name].shape != declared[name].shape:
+            raise ValueError(
+                f"{name}: of shape {tuple(weights[name].shape)}; declared are "
+                f"{tuple(declared[name].shape)}"
+            )
+        if not weights[name].isfinite().all():
+            raise ValueError(f"{name}: holds numbers that are not finite")
 
 
 _EXPECTED = "expected what `asrkit lm train` writes"

@@ -29,6 +29,8 @@ from asrkit.lm.corpus import read_corpus, read_vocabulary
 from asrkit.lm.model_file import load_ngram, save_ngram
 from asrkit.model_file import Recognizer, save_recognizer
 from asrkit.nn.model import AcousticModel
+from asrkit.rnnlm.model_file import load_word_lstm, save_word_lstm
+from asrkit.rnnlm.network import SPECIAL_WORDS, Sizes, WordLstm
 from asrkit.settings import DecodeSettings, Settings, TrainSettings
 from asrkit.train.checkpoint import Position, load_weights, read_checkpoint, save_checkpoint
 from asrkit.train.optimizer import make_optimizer
@@ -108,6 +110,19 @@ def _binary_ngrams() -> list[Parts]:
     ]
 
 
+def _recurrent_models() -> list[Parts]:
+    torch.manual_seed(2)
+    words = (*SPECIAL_WORDS, "call", "me", "größer")
+    models = [WordLstm(words, sizes) for sizes in (Sizes(3, 4, 5), Sizes(2, 3, 4, input_words=3))]
+    return [split_tensors(_written("x", save_word_lstm, model)) for model in models]
+
+
+def _use_recurrent(folder: Path) -> None:
+    model = load_word_lstm(folder / "x.lstm")
+    for scores in model.score([["call", "me"], [], ["no such word", *model.words[:50]]]):
+        assert not np.isnan(scores).any()
+
+
 def _texts() -> list[Parts]:
     return [{"text": _TEXT.encode(), "compression": each} for each in _COMPRESSIONS]
 
@@ -165,7 +180,7 @@ def _forget_fusions() -> None:
 
     fusion._load_lexicon.cache_clear()
     fusion._make_fusion.cache_clear()
-    fusion._load_lm.cache_clear()
+    fusion.load_lm.cache_clear()
 
 
 # --- models of speech
@@ -297,6 +312,12 @@ def _unpack(folder: Path) -> None:
 TARGETS = (
     Target("arpa", _arpa_files, _use_ngram, partial(_compressed, "x.arpa", "arpa")),
     Target("lm", _binary_ngrams, _use_ngram, lambda parts: {"x.bin": join_tensors(parts)}),
+    Target(
+        "recurrent",
+        _recurrent_models,
+        _use_recurrent,
+        lambda parts: {"x.lstm": join_tensors(parts)},
+    ),
     Target("text", _texts, _read_text, partial(_compressed, "text", "text")),
     Target("lexicon", _lexicons, _read_lexicon),
     Target("tokens", _token_tables, _read_tokens),

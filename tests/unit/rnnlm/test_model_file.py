@@ -48,17 +48,26 @@ def test_tells_its_files_from_others(small: WordLstm, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda tensors, _: tensors.pop("cell.bias"), r"damaged: .*cell\.bias"),
+        (lambda tensors, _: tensors.pop("cell.bias"), r"damaged: cell\.bias: missing"),
         (lambda tensors, _: tensors.pop("words"), "damaged: 'words'"),
         (
             lambda tensors, _: tensors.update(words=tensors["words"][:-5]),
-            r"damaged: .*size mismatch",
+            r"damaged: .*: of shape",
         ),
         (
             lambda tensors, _: tensors.update(words=tensors["words"] * 0 + 65),
             "not those of a language model",
         ),
+        (lambda tensors, _: tensors.update(more=torch.zeros(3)), "damaged: more: of no use"),
+        (
+            lambda tensors, _: tensors["cell.bias"].fill_(torch.nan),
+            r"cell\.bias: holds numbers that are not finite",
+        ),
         (lambda _, metadata: metadata.update(sizes='{"hidden": "10"}'), "damaged: .*hidden"),
+        (
+            lambda _, metadata: metadata.update(sizes='{"hidden": 10000000}'),
+            r"damaged: .*: of shape",
+        ),
         (lambda _, metadata: metadata.update(format="other"), "another kind of file"),
         (lambda _, metadata: metadata.update(version="2"), "another kind of file"),
     ],
