@@ -62,8 +62,8 @@ class Rescoring:
             assert each.score is not None
             assert each.lm_log_prob is not None
             score = each.score + self.lm_weight * (log_prob - each.lm_log_prob)
-            rescored.append(replace(each, score=score, lm_log_prob=log_prob))
-        return sorted(rescored, key=lambda each: -(each.score or 0.0))
+            rescored.append((score, replace(each, score=score, lm_log_prob=log_prob)))
+        return [each for _, each in sorted(rescored, key=lambda pair: -pair[0])]
 
 
 def make_rescoring(settings: DecodeSettings) -> Rescoring | None:

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asrkit.errors import LanguageModelError
-from asrkit.lm.corpus import END_ID, START_ID, UNK_ID, Corpus, read_corpus
+from asrkit.lm.corpus import END_ID, START_ID, Corpus, read_corpus
 from asrkit.nn.denormals import flushed_denormals
-from asrkit.rnnlm.network import END, SPECIAL_WORDS, UNK, Sizes, WordLstm
+from asrkit.rnnlm.network import SPECIAL_WORDS, UNK, Sizes, WordLstm
 from asrkit.train.checkpoint import Position, read_checkpoint, save_checkpoint
 from asrkit.train.interruption import Interruption
 
-_LEARNING_RATE = 2e-3
+LEARNING_RATE = 2e-3
 _BETAS = (0.9, 0.99)
 _WEIGHT_DECAY = 1e-4
-_WARMUP_STEPS = 300
+_WARMUP_SHARE = 0.03
 _RATE_FLOOR = 0.02
 _CLIP_NORM = 1.0
 _SORTED_TOGETHER = 20_000
@@ -32,7 +32,7 @@ _CHECKPOINT_STEPS = 250
 
 @dataclass(frozen=True)
 class TrainingText:
-    """Sentences as ids of words, most frequent first.
+    """Sentences as ids of words; those of no words are left out.
 
     Attributes
     ----------
@@ -50,19 +50,15 @@ class TrainingText:
     lengths: NDArray[np.int64]
 
     @classmethod
-    def of(cls, corpus: Corpus) -> TrainingText:
-        """Give the words of a corpus new numbers; sentences of no words are left out."""
-        num_special = END_ID + 1
-        counts = np.bincount(corpus.tokens, minlength=len(corpus.words))
-        by_count = num_special + np.argsort(-counts[num_special:], kind="stable")
-        new_ids = np.empty(len(corpus.words), np.int32)
-        new_ids[[UNK_ID, END_ID]] = UNK, END
-        new_ids[by_count] = len(SPECIAL_WORDS) + np.arange(len(by_count), dtype=np.int32)
+    def of(cls, corpus: Corpus, words: Sequence[str] | None = None) -> TrainingText:
+        """Give the words of a corpus the numbers that they have in `words`, if these are given."""
+        words = words or _by_frequency(corpus)
+        ids = {word: number for number, word in enumerate(words)}
+        new_ids = np.array([ids.get(word, UNK) for word in corpus.words], np.int32)
         starts = np.flatnonzero(corpus.tokens == START_ID) + 1
         lengths = np.flatnonzero(corpus.tokens == END_ID) - starts
-        words = (*SPECIAL_WORDS, *(corpus.words[number] for number in by_count))
         has_words = lengths > 0
-        return cls(words, new_ids[corpus.tokens], starts[has_words], lengths[has_words])
+        return cls(tuple(words), new_ids[corpus.tokens], starts[has_words], lengths[has_words])
 
     def batches(self, epoch: int, seed: int, words_per_batch: int) -> list[NDArray[np.int64]]:
         """Give the sentences of each batch of an epoch, by number."""
@@ -94,10 +90,20 @@ class TrainingText:
         return torch.from_numpy(padded), torch.from_numpy(lengths)
 
 
+def _by_frequency(corpus: Corpus) -> tuple[str, ...]:
+    """Give all words of a corpus, most frequent first, behind the special ones."""
+    num_special = END_ID + 1
+    counts = np.bincount(corpus.tokens, minlength=len(corpus.words))
+    order = num_special + np.argsort(-counts[num_special:], kind="stable")
+    return (*SPECIAL_WORDS, *(corpus.words[number] for number in order))
+
+
 def train_word_lstm(
     texts: Sequence[Path],
     checkpoint: Path,
     sizes: Sizes | None = None,
+    start: WordLstm | None = None,
+    learning_rate: float = LEARNING_RATE,
     epochs: int = 2,
     words_per_batch: int = 3600,
     seed: int = 1,
@@ -116,7 +122,11 @@ def train_word_lstm(
     checkpoint
         Written every few minutes, and when the training is interrupted.
     sizes
-        Of the network.
+        Of the network, if there is no `start`.
+    start
+        A model to go on from, of whose words the texts then are; others are `<unk>`.
+    learning_rate
+        The highest.
     epochs
         How often each sentence is read.
     words_per_batch
@@ -141,9 +151,11 @@ def train_word_lstm(
     KeyboardInterrupt
         On SIGINT or SIGTERM, after a checkpoint was written.
     """
-    text = TrainingText.of(read_corpus(texts))
+    text = TrainingText.of(read_corpus(texts), None if start is None else start.words)
     torch.manual_seed(seed)
-    model = WordLstm(text.words, sizes).train()
+    model = WordLstm(text.words, start.sizes if start else sizes).train()
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), betas=_BETAS, weight_decay=_WEIGHT_DECAY)
     position = Position()
     if checkpoint.exists():
@@ -157,7 +169,7 @@ def train_word_lstm(
             total = epochs * len(batches)
             while position.batch < len(batches):
                 done = position.epoch * len(batches) + position.batch
-                _set_rate(optimizer, position.step, done / total)
+                _set_rate(optimizer, learning_rate, done / total, (done + 1) / total)
                 nats = _step(model, optimizer, *text.read(batches[position.batch]))
                 if not math.isfinite(nats):
                     raise LanguageModelError(
@@ -192,9 +204,11 @@ def _step(
     return float(nats.item())
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, step: int, share: float) -> None:
-    """Set the learning rate of a step, of which a share of all is done."""
-    cosine = 0.5 * (1.0 + math.cos(math.pi * share))
-    rate = _LEARNING_RATE * min(1.0, (step + 1) / _WARMUP_STEPS)
+def _set_rate(
+    optimizer: torch.optim.Optimizer, highest: float, before: float, after: float
+) -> None:
+    """Set the learning rate of a step by the shares of all that are done before it and after."""
+    cosine = 0.5 * (1.0 + math.cos(math.pi * before))
+    rate = highest * min(1.0, after / _WARMUP_SHARE)
     for group in optimizer.param_groups:
         group["lr"] = rate * (_RATE_FLOOR + (1.0 - _RATE_FLOOR) * cosine)

@@ -235,6 +235,8 @@ CASES = [
     Case("lm train", "--hidden-size", LM_TRAIN, "--hidden-size 9", files),
     Case("lm train", "--epochs", LM_TRAIN, "--epochs 1", files),
     Case("lm train", "--seed", LM_TRAIN, "--seed 2", files),
+    Case("lm train", "--start", LM_TRAIN, "--start words.lstm", files),
+    Case("lm train", "--learning-rate", LM_TRAIN, "--learning-rate 0.1", files),
     Case("lm train", "--resume", "few.txt -o stopped.lstm", "--resume", said),
     Case("lm info", "--json", "toy.arpa", "--json"),
     Case("lm perplexity", "--json", "toy.arpa few.txt", "--json"),

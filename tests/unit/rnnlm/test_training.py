@@ -61,17 +61,14 @@ def test_a_sentence_longer_than_a_batch_is_one_by_itself(text: Path) -> None:
     assert {len(batch) for batch in found.batches(0, 1, words_per_batch=1)} == {1}
 
 
-def test_learns_what_follows_what(
-    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "_WARMUP_STEPS", 5)
-    monkeypatch.setattr(training, "_LEARNING_RATE", 1e-2)
+def test_learns_what_follows_what(text: Path, tmp_path: Path) -> None:
     seen: list[tuple[str, float]] = []
     told: list[str] = []
     model = train(
         text,
         tmp_path / "checkpoint",
         epochs=30,
+        learning_rate=1e-2,
         on_progress=lambda stage, share: seen.append((stage, share)),
         on_epoch=told.append,
     )
@@ -82,6 +79,19 @@ def test_learns_what_follows_what(
     assert seen[-1][0].startswith("epoch 30/30, perplexity ")
     assert len(told) == 30
     assert not model.training
+
+
+def test_goes_on_from_another_model_in_its_words(text: Path, tmp_path: Path) -> None:
+    start = train(text, tmp_path / "start", epochs=3)
+    other = tmp_path / "other.txt"
+    other.write_text("c c zebra\n")
+    unchanged = train(other, tmp_path / "0", start=start, epochs=1, learning_rate=0.0)
+    assert unchanged.words == start.words
+    assert unchanged.sizes == start.sizes
+    assert all(torch.equal(each, weights(start)[n]) for n, each in weights(unchanged).items())
+    adapted = train(other, tmp_path / "1", start=start, epochs=20, learning_rate=1e-2)
+    sentence = [["c", "c", "zebra"]]
+    assert adapted.score(sentence)[0].sum() > start.score(sentence)[0].sum() + 0.1
 
 
 def test_same_seed_same_weights(text: Path, tmp_path: Path) -> None:
@@ -129,9 +139,6 @@ def test_a_text_without_words_is_refused(tmp_path: Path) -> None:
         train(tmp_path / "blank.txt", tmp_path / "checkpoint")
 
 
-def test_a_loss_that_is_not_finite_is_told(
-    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "_LEARNING_RATE", math.inf)
+def test_a_loss_that_is_not_finite_is_told(text: Path, tmp_path: Path) -> None:
     with pytest.raises(LanguageModelError, match=r"^step \d+: the loss is nan"):
-        train(text, tmp_path / "checkpoint", epochs=5)
+        train(text, tmp_path / "checkpoint", epochs=5, learning_rate=math.inf)
