@@ -29,6 +29,7 @@ from asrkit.decode.fused_tree import score_word
 from asrkit.decode.fusion import NO_WORD, Fusion
 from asrkit.decode.hypothesis import Hypothesis, WordSpan
 from asrkit.decode.pruning import make_pruning
+from asrkit.decode.rescoring import Rescoring
 from asrkit.errors import DataError
 from asrkit.lm.ngram import step
 
@@ -105,6 +106,7 @@ def fused_beam_search(
     max_frame_tokens: int = 0,
     blank_skip_prob: float = 1.0,
     beam_threshold: float = 0.0,
+    rescoring: Rescoring | None = None,
 ) -> list[Hypothesis]:
     """Find the labellings with the highest scores: `asrkit.decode.beam.beam_search` with fusion.
 
@@ -113,6 +115,8 @@ def fused_beam_search(
     fusion : Fusion
         What is added to the log-probabilities by CTC. The others are as for `beam_search`;
         `beam_threshold` counts what is added, too.
+    rescoring : Rescoring, optional
+        What the best are ranked by in the end.
 
     Returns
     -------
@@ -133,9 +137,22 @@ def fused_beam_search(
         max_frame_tokens,
         blank_skip_prob,
         beam_threshold,
-        nbest,
+        nbest if rescoring is None else max(nbest, rescoring.nbest),
     )
-    return [_to_hypothesis(each, frames, tokens, frame_s, fusion) for each in readings]
+    if rescoring is None:
+        return [_to_hypothesis(each, frames, tokens, frame_s, fusion) for each in readings]
+    ranked = rescoring.rank(
+        [each.score for each in readings],
+        [[span.word for span in _spans(each, tokens, fusion)] for each in readings],
+    )
+    return [
+        replace(
+            _to_hypothesis(readings[each.number], frames, tokens, frame_s, fusion),
+            score=each.score,
+            lm_log_prob=each.lm_log_prob,
+        )
+        for each in ranked[:nbest]
+    ]
 
 
 def _to_hypothesis(

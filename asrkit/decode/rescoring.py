@@ -11,19 +11,27 @@ Khudanpur, Recurrent Neural Network Based Language Model, Interspeech 2010, sect
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 
 from asrkit.decode.fusion import load_lm
-from asrkit.decode.hypothesis import Hypothesis
 from asrkit.lm.ngram import NGramModel
 from asrkit.rnnlm.model_file import load_word_lstm
 from asrkit.rnnlm.network import WordLstm
 from asrkit.settings import DecodeSettings
+
+
+class Rescored(NamedTuple):
+    """A hypothesis by its number, its new score, and what the mixture says of it in nats."""
+
+    number: int
+    score: float
+    lm_log_prob: float
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Rescoring:
     Attributes
     ----------
     ngram : NGramModel
-        With which the hypotheses were found.
+        With which hypotheses were found.
     recurrent : WordLstm
     share : float
         Of the recurrent one in the mixture, 0 to 1.
@@ -49,21 +57,17 @@ class Rescoring:
     lm_weight: float
     nbest: int
 
-    def rank(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
-        """Give them with their new scores, best first; of equals, the first as it was."""
-        sentences = [[word.word for word in each.words] for each in hypotheses]
-        rescored = []
-        for each, words, recurrent in zip(
-            hypotheses, sentences, self.recurrent.score(sentences), strict=True
-        ):
+    def rank(self, scores: Sequence[float], sentences: Sequence[Sequence[str]]) -> list[Rescored]:
+        """Rank hypotheses by their scores and words, best first; of equals, the first given."""
+        ranked = []
+        found = zip(scores, sentences, self.recurrent.score(sentences), strict=True)
+        for number, (score, words, recurrent) in enumerate(found):
             ngram = self.ngram.score_sentence(words).astype(np.float64)
             mixture = self.share * np.exp(recurrent) + (1.0 - self.share) * np.exp(ngram)
             log_prob = float(np.log(mixture).sum())
-            assert each.score is not None
-            assert each.lm_log_prob is not None
-            score = each.score + self.lm_weight * (log_prob - each.lm_log_prob)
-            rescored.append((score, replace(each, score=score, lm_log_prob=log_prob)))
-        return [each for _, each in sorted(rescored, key=lambda pair: -pair[0])]
+            change = log_prob - float(ngram.sum())
+            ranked.append(Rescored(number, score + self.lm_weight * change, log_prob))
+        return sorted(ranked, key=lambda each: -each.score)
 
 
 def make_rescoring(settings: DecodeSettings) -> Rescoring | None:

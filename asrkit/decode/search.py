@@ -74,22 +74,24 @@ def decode_batch(
         hypotheses = _in_threads(partial(greedy_search, tokens=tokens, frame_s=frame_s), utterances)
     else:
         fusion = make_fusion(settings, tokens)
-        rescoring = make_rescoring(settings)
         limits: dict[str, Any] = {
             "beam_size": settings.beam_size,
             "token_min_log_prob": settings.token_min_log_prob,
             "max_frame_tokens": settings.max_frame_tokens,
             "blank_skip_prob": settings.blank_skip_prob,
             "beam_threshold": settings.beam_threshold,
-            "nbest": max(nbest, rescoring.nbest) if rescoring else nbest,
+            "nbest": nbest,
         }
         if fusion is not None:
             search = partial(
-                fused_beam_search, tokens=tokens, frame_s=frame_s, fusion=fusion, **limits
+                fused_beam_search,
+                tokens=tokens,
+                frame_s=frame_s,
+                fusion=fusion,
+                rescoring=make_rescoring(settings),
+                **limits,
             )
             found = _in_threads(search, utterances)
-            if rescoring is not None:
-                found = [rescoring.rank(each)[:nbest] for each in found]
         elif log_probs.is_cuda:
             labellings = beam_search_batch(log_probs, out_lens, **limits)
             frames = map(as_frames, utterances)
