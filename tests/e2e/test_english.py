@@ -60,7 +60,8 @@ def test_what_is_shipped_is_small() -> None:
     recognizer = load_recognizer(ENGLISH_MODEL)
     decode = recognizer.settings.decode
     beside = [
-        ENGLISH_MODEL.parent / name for name in (decode.lm, decode.lexicon, decode.pronouncer)
+        ENGLISH_MODEL.parent / name
+        for name in (decode.lm, decode.rescoring_lm, decode.lexicon, decode.pronouncer)
     ]
     assert {path.parent for path in beside} == {ENGLISH_MODEL.parent}
     assert sum(path.stat().st_size for path in (ENGLISH_MODEL, *beside)) <= 60e6
