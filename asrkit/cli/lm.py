@@ -156,20 +156,24 @@ def train_command(
     checkpoint = out.with_name(f"{out.name}.checkpoint")
     if checkpoint.exists() and not resume:
         raise UsageError(f"{checkpoint}: a run was interrupted; add --resume, or remove the file")
-    with ShareProgress() as progress:
-        progress.show("reading", 0.0)
-        model = train_word_lstm(
-            texts,
-            checkpoint,
-            Sizes(hidden=hidden_size),
-            None if start is None else load_word_lstm(start),
-            learning_rate,
-            epochs=epochs,
-            seed=seed,
-            on_progress=progress.show,
-            on_epoch=progress.say,
-        )
-        save_word_lstm(out, model)
+    try:
+        with ShareProgress() as progress:
+            progress.show("reading", 0.0)
+            model = train_word_lstm(
+                texts,
+                checkpoint,
+                Sizes(hidden=hidden_size),
+                None if start is None else load_word_lstm(start),
+                learning_rate,
+                epochs=epochs,
+                seed=seed,
+                on_progress=progress.show,
+                on_epoch=progress.say,
+            )
+            save_word_lstm(out, model)
+    except KeyboardInterrupt:
+        typer.echo("asrkit: interrupted; repeat the command with --resume to go on", err=True)
+        raise
     checkpoint.unlink(missing_ok=True)
 
 

@@ -19,7 +19,8 @@ from asrkit.files import write_atomically
 from asrkit.nn.stored_weights import from_stored, to_stored
 from asrkit.rnnlm.network import SPECIAL_WORDS, Sizes, WordLstm
 
-_FORMAT = {"format": "asrkit recurrent language model", "version": "1"}
+_FORMAT = "asrkit recurrent language model 1"
+"""The only key of the header's metadata, of the sizes: several would come in any order."""
 _WORDS = "words"
 
 
@@ -31,14 +32,14 @@ def save_word_lstm(path: Path, model: WordLstm) -> None:
         _WORDS: torch.from_numpy(np.frombuffer(words, np.uint8).copy()),
     }
     sizes = json.dumps(dataclasses.asdict(model.sizes))
-    write_atomically(path, save(tensors, {**_FORMAT, "sizes": sizes}))
+    write_atomically(path, save(tensors, {_FORMAT: sizes}))
 
 
 def is_word_lstm(path: Path) -> bool:
     """Whether a file says of itself that it is one of `save_word_lstm`."""
     try:
         with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("format") == _FORMAT["format"]
+            return _FORMAT in (file.metadata() or {})
     except (SafetensorError, OSError):
         return False
 
@@ -59,13 +60,13 @@ def load_word_lstm(path: Path) -> WordLstm:
         raise LanguageModelError(f"{path}: no such file; expected a language model") from None
     except (SafetensorError, OSError) as error:
         raise LanguageModelError(f"{path}: {error}; {_EXPECTED}") from error
-    if any(metadata.get(name) != value for name, value in _FORMAT.items()):
+    if _FORMAT not in metadata:
         raise LanguageModelError(f"{path}: another kind of file; {_EXPECTED}")
     try:
         words = tensors.pop(_WORDS).numpy().tobytes().decode().split("\n")
         if tuple(words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS or len(set(words)) < len(words):
             raise ValueError("its words are not those of a language model")
-        sizes = TypeAdapter(Sizes).validate_json(metadata["sizes"], strict=True)
+        sizes = TypeAdapter(Sizes).validate_json(metadata[_FORMAT], strict=True)
         weights = from_stored(tensors)
         _check(weights, words, sizes)
         model = WordLstm(words, sizes)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 import lzma
+import os
+import signal
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from asrkit.cli import app
+from asrkit.errors import EXIT_INTERRUPTED
+from asrkit.rnnlm import training
 
 GOLDEN = Path(__file__).resolve().parents[1] / "unit" / "lm" / "golden"
 TEXT = GOLDEN / "text.txt"
@@ -153,3 +160,28 @@ def test_an_interrupted_training_is_not_begun_anew(asrkit, tmp_path: Path) -> No
     damaged = asrkit("lm", "train", TEXT, "-o", tmp_path / "words.lstm", "--resume")
     assert damaged.returncode == 1
     assert f"{checkpoint}: damaged" in damaged.stderr
+
+
+def test_an_interrupted_training_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "words.lstm"
+    arguments = ["lm", "train", str(TEXT), "-o", str(out), "--hidden-size", "16"]
+    whole = CliRunner().invoke(app, [*arguments[:4], str(tmp_path / "whole"), *arguments[5:]])
+    assert whole.exit_code == 0
+    save = training.save_checkpoint
+
+    monkeypatch.setattr(training, "_CHECKPOINT_STEPS", 1)
+    monkeypatch.setattr(
+        training,
+        "save_checkpoint",
+        lambda *given: (save(*given), os.kill(os.getpid(), signal.SIGINT)),
+    )
+    stopped = CliRunner().invoke(app, arguments)
+    assert stopped.exit_code == EXIT_INTERRUPTED
+    assert "repeat the command with --resume" in stopped.stderr
+    assert not out.exists()
+    monkeypatch.undo()
+    assert CliRunner().invoke(app, [*arguments, "--resume"]).exit_code == 0
+    assert out.read_bytes() == (tmp_path / "whole").read_bytes()
+    assert not out.with_name("words.lstm.checkpoint").exists()

@@ -11,6 +11,7 @@ from asrkit.lm.model_file import load_ngram
 from asrkit.rnnlm.model_file import is_word_lstm, load_word_lstm, save_word_lstm
 from asrkit.rnnlm.network import WordLstm
 
+FORMAT = "asrkit recurrent language model 1"
 SENTENCE = ["the", "cat", "sat", "rare"]
 
 
@@ -63,13 +64,12 @@ def test_tells_its_files_from_others(small: WordLstm, tmp_path: Path) -> None:
             lambda tensors, _: tensors["cell.bias"].fill_(torch.nan),
             r"cell\.bias: holds numbers that are not finite",
         ),
-        (lambda _, metadata: metadata.update(sizes='{"hidden": "10"}'), "damaged: .*hidden"),
+        (lambda _, metadata: metadata.update({FORMAT: '{"hidden": "10"}'}), "damaged: .*hidden"),
         (
-            lambda _, metadata: metadata.update(sizes='{"hidden": 10000000}'),
+            lambda _, metadata: metadata.update({FORMAT: '{"hidden": 10000000}'}),
             r"damaged: .*: of shape",
         ),
-        (lambda _, metadata: metadata.update(format="other"), "another kind of file"),
-        (lambda _, metadata: metadata.update(version="2"), "another kind of file"),
+        (lambda _, metadata: metadata.pop(FORMAT), "another kind of file"),
     ],
 )
 def test_damage_is_told(small: WordLstm, tmp_path: Path, damage, problem: str) -> None:
@@ -77,9 +77,7 @@ def test_damage_is_told(small: WordLstm, tmp_path: Path, damage, problem: str) -
     save_word_lstm(path, small)
     tensors = load_file(path)
     metadata = {
-        "format": "asrkit recurrent language model",
-        "version": "1",
-        "sizes": '{"embedding": 6, "hidden": 10, "output": 8, "input_words": 5}',
+        FORMAT: '{"embedding": 6, "hidden": 10, "output": 8, "input_words": 5}',
     }
     save_file(tensors, path, metadata)
     assert load_word_lstm(path).words == small.words
