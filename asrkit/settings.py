@@ -278,7 +278,7 @@ class DecodeSettings(Table):
     search with `lm` anew. A relative path is taken from here."""
     rescoring_share: Share = 0.5
     """Of the recurrent model in a word's probability; the rest is that of `lm`."""
-    rescoring_nbest: PositiveInt = 100
+    rescoring_nbest: PositiveInt = 50
     """How many hypotheses are ranked anew."""
     oov_penalty: NonNegativeFloat = 0.0
     """Taken from the score for each word that the language model does not know."""

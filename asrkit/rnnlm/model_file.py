@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -67,19 +67,18 @@ def load_word_lstm(path: Path) -> WordLstm:
         if tuple(words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS or len(set(words)) < len(words):
             raise ValueError("its words are not those of a language model")
         sizes = TypeAdapter(Sizes).validate_json(metadata[_FORMAT], strict=True)
+        with torch.device("meta"):  # what is declared gets no memory before it is compared
+            model = WordLstm(words, sizes)
         weights = from_stored(tensors)
-        _check(weights, words, sizes)
-        model = WordLstm(words, sizes)
-        model.load_state_dict(weights)
+        _check(weights, model.state_dict())
+        model.load_state_dict(weights, assign=True)
     except (KeyError, ValueError, RuntimeError, ValidationError, ModelFileError) as error:
         raise LanguageModelError(f"{path}: damaged: {error}; {_EXPECTED}") from error
     return model.eval()
 
 
-def _check(weights: Mapping[str, Tensor], words: Sequence[str], sizes: Sizes) -> None:
-    """Refuse weights of other sizes than are declared before these are given memory."""
-    with torch.device("meta"):
-        declared = WordLstm(words, sizes).state_dict()
+def _check(weights: Mapping[str, Tensor], declared: Mapping[str, Tensor]) -> None:
+    """Refuse weights of other names or shapes than are declared, and such as are no numbers."""
     for name in {**declared, **weights}:
         if name not in weights or name not in declared:
             raise ValueError(f"{name}: {'missing' if name in declared else 'of no use'}")

@@ -31,7 +31,8 @@ SPECIAL_WORDS = (SENTENCE_END, UNKNOWN)
 _CLASS_ENDS = (2_000, 10_000, 32_000)
 _NARROWING = 2.5
 """Each class of rarer words is told apart by so many times fewer numbers."""
-_FIRST_EMBEDDING_STD = 0.1
+_FIRST_EMBEDDING = 0.2
+"""First numbers of words are drawn up to it, of either sign."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,16 @@ class WordLstm(nn.Module):
         super().__init__()
         self.words = tuple(words)
         self.sizes = sizes = sizes or Sizes()
-        self.embedding = nn.Embedding(min(sizes.input_words, len(words)), sizes.embedding)
+        # Drawn here: what `nn.Embedding` draws takes a second of imports on the meta device.
+        first = torch.empty(min(sizes.input_words, len(words)), sizes.embedding)
+        first.uniform_(-_FIRST_EMBEDDING, _FIRST_EMBEDDING)
+        self.embedding = nn.Embedding.from_pretrained(first, freeze=False)  # type: ignore[no-untyped-call]
         self.cell = make_cell(ModelSettings(hidden_size=sizes.hidden), sizes.embedding, 1)
         self.projection = nn.Linear(sizes.hidden, sizes.output)
         class_ends = [end for end in _CLASS_ENDS if end < len(words)] or [len(words) - 1]
         self.softmax = nn.AdaptiveLogSoftmaxWithLoss(
             sizes.output, len(words), class_ends, div_value=_NARROWING
         )
-        nn.init.normal_(self.embedding.weight, std=_FIRST_EMBEDDING_STD)
 
     @cached_property
     def _ids(self) -> Mapping[str, int]:

@@ -11,7 +11,7 @@ WORD_BONUSES = (-1.0, 0.0, 1.0, 2.0, 3.0)
 OOV_PENALTIES = (0.0, 4.0, 8.0, 16.0)
 POSTERIOR_TEMPERATURES = (1.0, 1.25, 1.5)
 PRIOR_WEIGHTS = (0.0, 0.4, 0.8)
-RESCORING_SHARES = (0.3, 0.5, 0.7)
+RESCORING_SHARES = (0.25, 0.5, 0.7, 0.85)
 RESCORED_LM_WEIGHTS = (0.9, 1.1, 1.25)
 """Times that of the n-gram model alone: a better model deserves more."""
 RESCORED_WORD_BONUSES = (-0.5, 0.5)
