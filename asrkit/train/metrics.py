@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -56,14 +57,24 @@ class MetricsLog:
         if importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
 
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+            self._board_folder = folder / "tensorboard"
+            self._board = SummaryWriter(str(self._board_folder), purge_step=first_step)
 
     def __enter__(self) -> MetricsLog:
+        # TensorBoard's thread hands its error on to the next call; its traceback would come first.
+        self._say_of_threads = threading.excepthook
+        threading.excepthook = self._leave_out_errors_of_files
         return self
 
+    def _leave_out_errors_of_files(self, error: threading.ExceptHookArgs) -> None:
+        if not isinstance(error.exc_value, OSError):
+            self._say_of_threads(error)
+
     def __exit__(self, *exception: object) -> None:
+        threading.excepthook = self._say_of_threads
         if self._board is not None:
-            self._board.close()
+            with naming(self._board_folder):
+                self._board.close()
         if self._file is not None:
             with naming(self._path):
                 self._file.close()
@@ -80,9 +91,10 @@ class MetricsLog:
         if self._mirror is not None:
             print(line, file=self._mirror, flush=True)
         if self._board is not None:
-            for name, value in values.items():
-                if isinstance(value, int | float):
-                    self._board.add_scalar(f"{event}/{name}", value, step)
+            with naming(self._board_folder):
+                for name, value in values.items():
+                    if isinstance(value, int | float):
+                        self._board.add_scalar(f"{event}/{name}", value, step)
 
     def flush(self) -> int:
         """Bring everything to disk; return the length of the file in bytes."""
