@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from asrkit.cli.results import resumable
 from asrkit.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -46,11 +47,8 @@ def carry_out_laboratory(
         )
     run.record(settings)
     laboratory = Laboratory(trials, run.folder)
-    try:
+    with resumable():
         laboratory.run(_print_as_json if as_json else None)
-    except KeyboardInterrupt:
-        typer.echo("asrkit: interrupted; repeat the command with --resume to go on", err=True)
-        raise
     rows = make_rows(laboratory.results())
     tables = to_markdown(rows)
     write_atomically(run.folder / "lab.md", tables.encode())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asrkit.cli.results import check_out_file
+from asrkit.cli.results import check_out_file, resumable
 
 if TYPE_CHECKING:
     from asrkit.lm.ngram import NGramModel
@@ -156,24 +156,20 @@ def train_command(
     checkpoint = out.with_name(f"{out.name}.checkpoint")
     if checkpoint.exists() and not resume:
         raise UsageError(f"{checkpoint}: a run was interrupted; add --resume, or remove the file")
-    try:
-        with ShareProgress() as progress:
-            progress.show("reading", 0.0)
-            model = train_word_lstm(
-                texts,
-                checkpoint,
-                Sizes(hidden=hidden_size),
-                None if start is None else load_word_lstm(start),
-                learning_rate,
-                epochs=epochs,
-                seed=seed,
-                on_progress=progress.show,
-                on_epoch=progress.say,
-            )
-            save_word_lstm(out, model)
-    except KeyboardInterrupt:
-        typer.echo("asrkit: interrupted; repeat the command with --resume to go on", err=True)
-        raise
+    with resumable(), ShareProgress() as progress:
+        progress.show("reading", 0.0)
+        model = train_word_lstm(
+            texts,
+            checkpoint,
+            Sizes(hidden=hidden_size),
+            None if start is None else load_word_lstm(start),
+            learning_rate,
+            epochs=epochs,
+            seed=seed,
+            on_progress=progress.show,
+            on_epoch=progress.say,
+        )
+        save_word_lstm(out, model)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -184,23 +180,23 @@ def info_command(file: Model, as_json: AsJson = False) -> None:
     from asrkit.rnnlm.model_file import is_word_lstm, load_word_lstm
 
     facts: dict[str, object] = {"file": str(file)}
-    counts: tuple[int, ...] = ()
     if is_word_lstm(file):
         recurrent = load_word_lstm(file)
         facts |= {"bytes": file.stat().st_size, "words": len(recurrent.words)}
         facts["weights"] = sum(weights.numel() for weights in recurrent.parameters())
     else:
         model = load_ngram(file)
-        counts = model.counts
-        facts |= {"bytes": file.stat().st_size, "order": model.order, "ngrams": list(counts)}
+        facts |= {"bytes": file.stat().st_size, "order": model.order}
+        facts["ngrams"] = list(model.counts)
     if as_json:
         typer.echo(json.dumps(facts))
         return
     for name, value in facts.items():
-        if name != "ngrams":
+        if isinstance(value, list):
+            for order, count in enumerate(value, 1):
+                typer.echo(f"{order}-grams: {count}")
+        else:
             typer.echo(f"{name}: {value}")
-    for order, count in enumerate(counts, 1):
-        typer.echo(f"{order}-grams: {count}")
 
 
 @app.command("perplexity")

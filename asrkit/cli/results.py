@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +45,17 @@ def check_out_file(out: Path) -> None:
         raise UsageError(f"{out}: no folder {out.parent}; expected one; create it")
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of a file")
+
+
+@contextmanager
+def resumable(*, says_so: bool = True) -> Iterator[None]:
+    """Say of what is interrupted inside the block how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if says_so:
+            typer.echo("asrkit: interrupted; repeat the command with --resume to go on", err=True)
+        raise
 
 
 def write_result(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asrkit.cli.recipe_options import Overrides, Recipe, RunDir
+from asrkit.cli.results import resumable
 from asrkit.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -114,17 +115,12 @@ def train_command(
             run.open(settings, resume=True, trains=False)
             band.report(settings, run, as_json)
             return
-    try:
-        with join_world() as world:
-            if world.is_main:
-                run.open(settings, resume or stage is not None, trains=stage in (None, "train"))
-            world.wait()
-            carried_out = RecipeRun(recipe_toml, settings, run, world)
-            _carry_out_stages(carried_out, stage, devices, overrides, as_json, band)
-    except KeyboardInterrupt:
-        if "RANK" not in os.environ:
-            typer.echo("asrkit: interrupted; repeat the command with --resume to go on", err=True)
-        raise
+    with resumable(says_so="RANK" not in os.environ), join_world() as world:
+        if world.is_main:
+            run.open(settings, resume or stage is not None, trains=stage in (None, "train"))
+        world.wait()
+        carried_out = RecipeRun(recipe_toml, settings, run, world)
+        _carry_out_stages(carried_out, stage, devices, overrides, as_json, band)
     if band is not None:
         band.report(settings, run, as_json)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from asrkit.cli.results import resumable
 from asrkit.errors import UsageError
 from asrkit.files import write_atomically
 
@@ -53,27 +54,23 @@ def train_table(
     folder = run_dir or Path("runs") / f"{name}-{wanted.table}"
     run = TableRun(recipe_toml, table_toml, folder, overrides)
     rows = _read_rows(wanted, list(run.table.rows))
-    try:
-        with join_world() as world:
-            run.open(resume, world)
-            for line in (*run.notes.remarks, *run.notes.deviations):
-                typer.echo(f"{name}: {line}", err=True)
-            steps = run.steps(rows, seeds)
-            for number, step in enumerate(steps, start=1):
-                where = f"{wanted.table} {number}/{len(steps)}: {step}"
-                if run.is_done(step):
-                    typer.echo(f"{where}: done before", err=True)
-                    continue
-                typer.echo(where, err=True)
-                if as_json:
-                    which = {"network": step.network, "seed": step.seed, "phase": step.phase}
-                    typer.echo(json.dumps({"event": "phase", **which}))
-                run.carry_out(step, world, sys.stdout if as_json else None)
-                if step.is_scored:  # now, so that an interrupted table can be looked at
-                    _report(run)
-    except KeyboardInterrupt:
-        typer.echo("asrkit: interrupted; repeat the command with --resume to go on", err=True)
-        raise
+    with resumable(), join_world() as world:
+        run.open(resume, world)
+        for line in (*run.notes.remarks, *run.notes.deviations):
+            typer.echo(f"{name}: {line}", err=True)
+        steps = run.steps(rows, seeds)
+        for number, step in enumerate(steps, start=1):
+            where = f"{wanted.table} {number}/{len(steps)}: {step}"
+            if run.is_done(step):
+                typer.echo(f"{where}: done before", err=True)
+                continue
+            typer.echo(where, err=True)
+            if as_json:
+                which = {"network": step.network, "seed": step.seed, "phase": step.phase}
+                typer.echo(json.dumps({"event": "phase", **which}))
+            run.carry_out(step, world, sys.stdout if as_json else None)
+            if step.is_scored:  # now, so that an interrupted table can be looked at
+                _report(run)
     markdown, content = _report(run)
     typer.echo(json.dumps({"event": "table", **json.loads(content)}) if as_json else markdown)
     typer.echo(f"table: {run.folder}/table.md, table.json, table.png", err=True)

@@ -64,9 +64,9 @@ def for_greedy_search(settings: DecodeSettings) -> DecodeSettings:
 
 def with_own_rescoring(given: Mapping[str, Any]) -> dict[str, Any]:
     """Leave a model's own `rescoring_lm` out where settings by name put another `lm` in place."""
-    return (
-        {**given, "rescoring_lm": given.get("rescoring_lm", "")} if given.get("lm") else {**given}
-    )
+    if not given.get("lm"):
+        return dict(given)
+    return {**given, "rescoring_lm": given.get("rescoring_lm", "")}
 
 
 def check_greedy(settings: DecodeSettings, given: Iterable[str]) -> None:

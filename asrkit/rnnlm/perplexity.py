@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from asrkit.errors import LanguageModelError
 from asrkit.lm.corpus import split_sentences
@@ -30,9 +31,7 @@ def measure_recurrent_perplexity(model: WordLstm, paths: Sequence[Path]) -> Perp
     for first in range(0, len(in_order), _SENTENCES_AT_ONCE):
         several = in_order[first : first + _SENTENCES_AT_ONCE]
         lengths = torch.tensor([len(sentence) for sentence in several])
-        padded = torch.full((int(lengths.max()), len(several)), END)
-        for column, sentence in enumerate(several):
-            padded[: len(sentence), column] = torch.tensor(sentence, dtype=torch.int64)
+        padded = pad_sequence([torch.tensor(each, dtype=torch.int64) for each in several])
         with torch.inference_mode():
             found = model(padded, lengths).double()
         targets = torch.cat([padded, torch.full((1, len(several)), END)])
