@@ -80,10 +80,11 @@ class ConvFrontend(Frontend):
         maps = feats[:, None]
         lens = feat_lens
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
-            maps = F.relu(convolution(maps))
+            maps = convolution(maps)
             lens = (lens + stride - 1) // stride
-            time = torch.arange(maps.shape[2], device=maps.device)
-            maps = maps * (time < lens[:, None])[:, None, :, None]
+            is_valid = torch.arange(maps.shape[2], device=maps.device) < lens[:, None]
+            # In place: the maps of a long recording are the most memory that recognition takes.
+            maps = maps.mul_(is_valid[:, None, :, None]).relu_()
         return maps.transpose(1, 2).flatten(2)
 
 
