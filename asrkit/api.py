@@ -17,14 +17,13 @@ import torch
 from pydantic import ValidationError
 
 from asrkit.bundled import ENGLISH_MODEL
-from asrkit.decode.fusion import make_fusion
 from asrkit.decode.fusion_settings import (
     check_greedy,
     for_greedy_search,
     place_decode_files,
     with_own_rescoring,
 )
-from asrkit.decode.rescoring import make_rescoring
+from asrkit.decode.search import load_decode_files
 from asrkit.errors import AudioError, ModelFileError, UsageError
 from asrkit.model_file import Recognizer, load_recognizer
 from asrkit.nn.denormals import flushed_denormals
@@ -131,9 +130,7 @@ def load_model(
         where = ".".join(str(part) for part in problem["loc"])
         raise UsageError(f"load_model: {where}: {problem['msg']}") from error
     check_greedy(settings, given)
-    # An error in what was named is found at once.
-    make_fusion(settings, recognizer.table(settings))
-    make_rescoring(settings)
+    load_decode_files(settings, recognizer.table(settings))
     return SpeechModel(recognizer, settings)
 
 

@@ -168,8 +168,7 @@ def transcribe_command(
 
     from asrkit.api import open_model
     from asrkit.bundled import ENGLISH_MODEL
-    from asrkit.decode.fusion import make_fusion
-    from asrkit.decode.rescoring import make_rescoring
+    from asrkit.decode.search import load_decode_files
     from asrkit.errors import UsageError
     from asrkit.nn.denormals import flushed_denormals
     from asrkit.transcribe.inputs import check_distinct_names, find_sources
@@ -202,9 +201,7 @@ def transcribe_command(
             "hotwords": _read_hotwords(hotwords, hotword),
         }
         settings = _decode_settings(recognizer.settings.decode, changes, nbest)
-        # An error in what was named is found at once.
-        make_fusion(settings, recognizer.table(settings))
-        make_rescoring(settings)
+        load_decode_files(settings, recognizer.table(settings))
         todo = sources
         give = partial(_print, is_one_of_many=len(sources) > 1, writers=writers)
         if out is not None:

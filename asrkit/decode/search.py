@@ -30,6 +30,18 @@ from asrkit.settings import DecodeSettings
 Found = TypeVar("Found")
 
 
+def load_decode_files(settings: DecodeSettings, tokens: TokenTable) -> None:
+    """Read what the settings name, and keep it: an error in it is found before the first batch.
+
+    Raises
+    ------
+    AsrkitError
+        If a language model, lexicon or hotword cannot be used.
+    """
+    make_fusion(settings, tokens)
+    make_rescoring(settings)
+
+
 def decode_batch(
     log_probs: Tensor,
     out_lens: Tensor,

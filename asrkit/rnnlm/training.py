@@ -16,6 +16,8 @@ from asrkit.errors import LanguageModelError
 from asrkit.lm.corpus import END_ID, START_ID, Corpus, read_corpus
 from asrkit.nn.denormals import flushed_denormals
 from asrkit.rnnlm.network import SPECIAL_WORDS, UNK, Sizes, WordLstm
+from asrkit.settings import TrainSettings
+from asrkit.train import schedule
 from asrkit.train.checkpoint import Position, read_checkpoint, save_checkpoint
 from asrkit.train.interruption import Interruption
 
@@ -23,7 +25,6 @@ LEARNING_RATE = 2e-3
 _BETAS = (0.9, 0.99)
 _WEIGHT_DECAY = 1e-4
 _WARMUP_SHARE = 0.03
-_RATE_FLOOR = 0.02
 _CLIP_NORM = 1.0
 _SORTED_TOGETHER = 20_000
 """Sentences drawn at random, of which those of like length make batches."""
@@ -167,9 +168,15 @@ def train_word_lstm(
         while position.epoch < epochs:
             batches = text.batches(position.epoch, seed, words_per_batch)
             total = epochs * len(batches)
+            planned = TrainSettings(
+                learning_rate=learning_rate,
+                schedule="cosine",
+                warmup_steps=math.ceil(_WARMUP_SHARE * total),
+            )
             while position.batch < len(batches):
                 done = position.epoch * len(batches) + position.batch
-                _set_rate(optimizer, learning_rate, done / total, (done + 1) / total)
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule.learning_rate(planned, done, done / total, 0)
                 nats = _step(model, optimizer, *text.read(batches[position.batch]))
                 if not math.isfinite(nats):
                     raise LanguageModelError(
@@ -202,13 +209,3 @@ def _step(
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
     optimizer.step()
     return float(nats.item())
-
-
-def _set_rate(
-    optimizer: torch.optim.Optimizer, highest: float, before: float, after: float
-) -> None:
-    """Set the learning rate of a step by the shares of all that are done before it and after."""
-    cosine = 0.5 * (1.0 + math.cos(math.pi * before))
-    rate = highest * min(1.0, after / _WARMUP_SHARE)
-    for group in optimizer.param_groups:
-        group["lr"] = rate * (_RATE_FLOOR + (1.0 - _RATE_FLOOR) * cosine)

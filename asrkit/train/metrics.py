@@ -14,6 +14,7 @@ from asrkit.errors import TrainingError
 from asrkit.files import naming
 
 _FILE = "metrics.jsonl"
+_BOARD = "tensorboard"
 
 
 class MetricsLog:
@@ -57,8 +58,7 @@ class MetricsLog:
         if importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
 
-            self._board_folder = folder / "tensorboard"
-            self._board = SummaryWriter(str(self._board_folder), purge_step=first_step)
+            self._board = SummaryWriter(str(folder / _BOARD), purge_step=first_step)
 
     def __enter__(self) -> MetricsLog:
         # TensorBoard's thread hands its error on to the next call; its traceback would come first.
@@ -72,12 +72,14 @@ class MetricsLog:
 
     def __exit__(self, *exception: object) -> None:
         threading.excepthook = self._say_of_threads
-        if self._board is not None:
-            with naming(self._board_folder):
-                self._board.close()
-        if self._file is not None:
-            with naming(self._path):
-                self._file.close()
+        try:
+            if self._board is not None:
+                with naming(self._path.with_name(_BOARD)):
+                    self._board.close()
+        finally:
+            if self._file is not None:
+                with naming(self._path):
+                    self._file.close()
 
     def write(
         self, event: str, step: int, values: Mapping[str, float | int | str | Sequence[str]]
@@ -91,7 +93,7 @@ class MetricsLog:
         if self._mirror is not None:
             print(line, file=self._mirror, flush=True)
         if self._board is not None:
-            with naming(self._board_folder):
+            with naming(self._path.with_name(_BOARD)):
                 for name, value in values.items():
                     if isinstance(value, int | float):
                         self._board.add_scalar(f"{event}/{name}", value, step)

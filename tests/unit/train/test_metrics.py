@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,24 @@ def test_tensorboard(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     write(tmp_path, 0, 1.0)
     assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_a_full_disk_that_tensorboards_thread_meets_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    records = pytest.importorskip("tensorboard.summary.writer.record_writer")
+
+    def full_disk(_writer: object, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write_until_it_is_noticed() -> None:
+        with MetricsLog(tmp_path, 0) as log:
+            monkeypatch.setattr(records.RecordWriter, "write", full_disk)
+            for step in range(1000):
+                log.write("step", step, {"loss": 1.0})
+                time.sleep(0.01)
+
+    with pytest.raises(OSError, match=r"No space left on device; .* --resume") as caught:
+        write_until_it_is_noticed()
+    assert caught.value.filename == str(tmp_path / "tensorboard")
+    assert "Traceback" not in capfd.readouterr().err
