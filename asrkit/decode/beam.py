@@ -30,7 +30,7 @@ from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam_kernel import labels_of, search
 from asrkit.decode.best_path import find_best_path
 from asrkit.decode.hypothesis import Hypothesis
-from asrkit.decode.pruning import make_pruning
+from asrkit.decode.pruning import SearchLimits
 from asrkit.errors import DataError
 
 
@@ -38,12 +38,8 @@ def beam_search(
     log_probs: Tensor,
     tokens: TokenTable,
     frame_s: float,
-    beam_size: int,
-    token_min_log_prob: float,
+    limits: SearchLimits,
     nbest: int = 1,
-    max_frame_tokens: int = 0,
-    blank_skip_prob: float = 1.0,
-    beam_threshold: float = 0.0,
 ) -> list[Hypothesis]:
     """Find the likeliest labellings of one utterance.
 
@@ -55,20 +51,9 @@ def beam_search(
     tokens : TokenTable
     frame_s : float
         Seconds from one frame to the next.
-    beam_size : int
-        Prefixes kept from frame to frame, at least 1.
-    token_min_log_prob : float
-        In each frame prefixes grow only by tokens at least this likely, and by the likeliest in
-        any case; `-inf` never prunes.
+    limits : SearchLimits
     nbest : int
-        Hypotheses wanted, at most `beam_size`; there are fewer if fewer are possible.
-    max_frame_tokens : int
-        In each frame prefixes grow only by this many likeliest tokens; 0 is by all.
-    blank_skip_prob : float
-        Frames whose blank is likelier than this are taken for nothing but a blank; 1 takes none.
-    beam_threshold : float
-        After each frame only prefixes stay that are likelier than e^-`beam_threshold` times the
-        likeliest; with 0 all do.
+        Hypotheses wanted, at most `limits.beam_size`; there are fewer if fewer are possible.
 
     Returns
     -------
@@ -95,11 +80,7 @@ def beam_search(
     frames = as_frames(log_probs)
     labellings = search_prefixes(
         frames,
-        beam_size,
-        token_min_log_prob,
-        max_frame_tokens,
-        blank_skip_prob,
-        beam_threshold,
+        limits,
         nbest,
     )
     return to_hypotheses(labellings, frames, tokens, frame_s)
@@ -129,19 +110,14 @@ def as_frames(log_probs: Tensor) -> NDArray[np.floating]:
 
 def search_prefixes(
     frames: NDArray[np.floating],
-    beam_size: int,
-    token_min_log_prob: float,
-    max_frame_tokens: int = 0,
-    blank_skip_prob: float = 1.0,
-    beam_threshold: float = 0.0,
+    limits: SearchLimits,
     nbest: int = 1,
 ) -> list[tuple[NDArray[np.int32], float]]:
     """Find the likeliest labellings, shape (L,) each, and their log-probabilities.
 
     Parameters and order as for `beam_search`; `frames` is (T, V), contiguous.
     """
-    pruning = make_pruning(token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold)
-    parents, last_tokens, nodes, found = search(frames, beam_size, pruning)
+    parents, last_tokens, nodes, found = search(frames, limits.beam_size, limits.pruning)
     if len(nodes) == 0:
         raise DataError(
             "decode: the model's output is not finite; expected log-probabilities; the audio or "

@@ -28,7 +28,7 @@ from asrkit.decode.fused_kernel import search
 from asrkit.decode.fused_tree import score_word
 from asrkit.decode.fusion import NO_WORD, Fusion
 from asrkit.decode.hypothesis import Hypothesis, WordSpan
-from asrkit.decode.pruning import make_pruning
+from asrkit.decode.pruning import SearchLimits
 from asrkit.decode.rescoring import Rescoring
 from asrkit.errors import DataError
 from asrkit.lm.ngram import step
@@ -60,11 +60,7 @@ class Reading(NamedTuple):
 def search_readings(
     frames: NDArray[np.floating],
     fusion: Fusion,
-    beam_size: int,
-    token_min_log_prob: float,
-    max_frame_tokens: int = 0,
-    blank_skip_prob: float = 1.0,
-    beam_threshold: float = 0.0,
+    limits: SearchLimits,
     nbest: int = 1,
 ) -> list[Reading]:
     """Find the readings with the highest scores, best first.
@@ -73,9 +69,8 @@ def search_readings(
     those of the lexicon, what ends inside a word is left out, unless nothing else is left. Equal
     scores come in the order of their token ids, then of their words.
     """
-    pruning = make_pruning(token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold)
     tree, nodes, log_probs, added, last_words, is_complete = _search(
-        frames, fusion.arrays, beam_size, pruning
+        frames, fusion.arrays, limits.beam_size, limits.pruning
     )
     if len(nodes) == 0:
         raise DataError(
@@ -100,12 +95,8 @@ def fused_beam_search(
     tokens: TokenTable,
     frame_s: float,
     fusion: Fusion,
-    beam_size: int,
-    token_min_log_prob: float,
+    limits: SearchLimits,
     nbest: int = 1,
-    max_frame_tokens: int = 0,
-    blank_skip_prob: float = 1.0,
-    beam_threshold: float = 0.0,
     rescoring: Rescoring | None = None,
 ) -> list[Hypothesis]:
     """Find the labellings with the highest scores: `asrkit.decode.beam.beam_search` with fusion.
@@ -113,8 +104,7 @@ def fused_beam_search(
     Parameters
     ----------
     fusion : Fusion
-        What is added to the log-probabilities by CTC. The others are as for `beam_search`;
-        `beam_threshold` counts what is added, too.
+        What is added to the log-probabilities by CTC. The others are as for `beam_search`.
     rescoring : Rescoring, optional
         What the best are ranked by in the end.
 
@@ -132,11 +122,7 @@ def fused_beam_search(
     readings = search_readings(
         frames,
         fusion,
-        beam_size,
-        token_min_log_prob,
-        max_frame_tokens,
-        blank_skip_prob,
-        beam_threshold,
+        limits,
         nbest if rescoring is None else max(nbest, rescoring.nbest),
     )
     if rescoring is None:

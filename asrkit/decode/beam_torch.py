@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asrkit.data.tokens import TokenTable
-from asrkit.decode.pruning import make_pruning
+from asrkit.decode.pruning import Pruning, SearchLimits
 from asrkit.errors import DataError
 
 BLANK = TokenTable.blank_id
@@ -74,11 +74,7 @@ class Beams:
 def beam_search_batch(
     log_probs: Tensor,
     out_lens: Tensor,
-    beam_size: int,
-    token_min_log_prob: float,
-    max_frame_tokens: int = 0,
-    blank_skip_prob: float = 1.0,
-    beam_threshold: float = 0.0,
+    limits: SearchLimits,
     nbest: int = 1,
 ) -> list[list[tuple[NDArray[np.int32], float]]]:
     """Find the likeliest labellings of each utterance of a batch.
@@ -89,7 +85,7 @@ def beam_search_batch(
         On any device; computed in float64.
     out_lens : Tensor, shape (N,), int64
         Valid frames of each utterance; the others are never read.
-    beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold, nbest
+    limits, nbest
         As for `asrkit.decode.beam.beam_search`.
 
     Returns
@@ -109,16 +105,16 @@ def beam_search_batch(
     limits in one utterance.
     """
     num_utts, num_frames, _ = log_probs.shape
-    pruning = make_pruning(token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold)
+    pruning = limits.pruning
     out_lens = out_lens.to(log_probs.device)
     beams = Beams.of_nothing(num_utts, log_probs.device)
     came_from: list[Tensor] = []
     grown_by: list[Tensor] = []
     for t in range(num_frames):
         frame, skipped = _read_frame(log_probs[:, t], out_lens > t, pruning.skip_log_prob)
-        tokens, token_probs = _candidates(frame, token_min_log_prob, max_frame_tokens)
+        tokens, token_probs = _candidates(frame, pruning)
         beams, rows, labels = _advance(
-            beams, frame.exp(), tokens, token_probs, beam_size, pruning.least_share
+            beams, frame.exp(), tokens, token_probs, limits.beam_size, pruning.least_share
         )
         beams = replace(beams, log_scales=beams.log_scales + skipped).rescaled()
         came_from.append(rows)
@@ -142,21 +138,19 @@ def _read_frame(frame: Tensor, is_valid: Tensor, skip_above: float) -> tuple[Ten
     return frame, skipped
 
 
-def _candidates(
-    frame: Tensor, token_min_log_prob: float, max_frame_tokens: int
-) -> tuple[Tensor, Tensor]:
+def _candidates(frame: Tensor, pruning: Pruning) -> tuple[Tensor, Tensor]:
     """Return tokens (N, C) by which prefixes may grow, likeliest first, and their probabilities.
 
     Where an utterance has fewer, blanks of probability 0 follow. NaN passes every limit, to be
     found.
     """
     # The likeliest token is never pruned, or a narrow beam could end in nothing.
-    limit = frame.amax(dim=1, keepdim=True).clamp(max=token_min_log_prob)
+    limit = frame.amax(dim=1, keepdim=True).clamp(max=pruning.token_min_log_prob)
     is_out = (frame < limit) | (frame == -torch.inf)
     is_out[:, BLANK] = True
     count = int((~is_out).sum(dim=1).amax()) if len(frame) else 0
-    if max_frame_tokens > 0:
-        count = min(count, max_frame_tokens)
+    if pruning.max_frame_tokens > 0:
+        count = min(count, pruning.max_frame_tokens)
     sorted_log_probs, tokens = frame.masked_fill(is_out, -torch.inf).sort(
         dim=1, descending=True, stable=True
     )

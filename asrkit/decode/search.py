@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from asrkit.decode.fusion_settings import without_fusion
 from asrkit.decode.greedy import greedy_search
 from asrkit.decode.hypothesis import Hypothesis
 from asrkit.decode.likelihood import scaled_likelihoods
+from asrkit.decode.pruning import SearchLimits
 from asrkit.decode.rescoring import make_rescoring
 from asrkit.decode.transducer import Transducer, greedy_transducer_search
 from asrkit.decode.transducer_beam import beam_transducer_search
@@ -86,33 +87,29 @@ def decode_batch(
         hypotheses = _in_threads(partial(greedy_search, tokens=tokens, frame_s=frame_s), utterances)
     else:
         fusion = make_fusion(settings, tokens)
-        limits: dict[str, Any] = {
-            "beam_size": settings.beam_size,
-            "token_min_log_prob": settings.token_min_log_prob,
-            "max_frame_tokens": settings.max_frame_tokens,
-            "blank_skip_prob": settings.blank_skip_prob,
-            "beam_threshold": settings.beam_threshold,
-            "nbest": nbest,
-        }
+        limits = SearchLimits.of(settings)
         if fusion is not None:
             search = partial(
                 fused_beam_search,
                 tokens=tokens,
                 frame_s=frame_s,
                 fusion=fusion,
+                limits=limits,
+                nbest=nbest,
                 rescoring=make_rescoring(settings),
-                **limits,
             )
             found = _in_threads(search, utterances)
         elif log_probs.is_cuda:
-            labellings = beam_search_batch(log_probs, out_lens, **limits)
+            labellings = beam_search_batch(log_probs, out_lens, limits, nbest)
             frames = map(as_frames, utterances)
             found = [
                 to_hypotheses(*each, tokens, frame_s)
                 for each in zip(labellings, frames, strict=True)
             ]
         else:
-            search = partial(beam_search, tokens=tokens, frame_s=frame_s, **limits)
+            search = partial(
+                beam_search, tokens=tokens, frame_s=frame_s, limits=limits, nbest=nbest
+            )
             found = _in_threads(search, utterances)
         hypotheses = [
             replace(best, alternatives=tuple(others)) if others else best for best, *others in found

@@ -20,6 +20,7 @@ from asrkit.decode.beam import beam_search, search_prefixes
 from asrkit.decode.greedy import greedy_search
 from asrkit.decode.hypothesis import Hypothesis
 from asrkit.decode.prefix_tree import ROOT, PrefixTree
+from asrkit.decode.pruning import SearchLimits
 from asrkit.errors import DataError
 
 MakeTable = Callable[[int], TokenTable]
@@ -62,10 +63,8 @@ def _advance(
     beam: Beam,
     tree: PrefixTree,
     frame: NDArray[np.float64],
-    beam_size: int,
-    token_min_log_prob: float,
     allowed: NDArray[np.bool_],
-    beam_threshold: float,
+    limits: SearchLimits,
 ) -> Beam:
     """Account for one frame of log-probabilities, shape (V,), and keep the best prefixes."""
     num_prefixes, vocab_size = len(beam.nodes), len(frame)
@@ -89,14 +88,14 @@ def _advance(
     grown[grown_to_held] = -np.inf
 
     # The likeliest token is never pruned, or a low beam_size and a high limit could end the search.
-    grown[:, frame < min(token_min_log_prob, frame.max())] = -np.inf
+    grown[:, frame < min(limits.token_min_log_prob, frame.max())] = -np.inf
     grown[:, ~allowed] = -np.inf
     grown[:, BLANK] = -np.inf
 
     scores = np.concatenate([np.logaddexp(in_blank, in_token), grown.ravel()])
-    least = scores.max() - (beam_threshold or np.inf)
+    least = scores.max() - (limits.beam_threshold or np.inf)
     possible = np.flatnonzero(scores > least)
-    kept = possible[np.argsort(-scores[possible], kind="stable")[:beam_size]]
+    kept = possible[np.argsort(-scores[possible], kind="stable")[: limits.beam_size]]
     stays = kept < num_prefixes
     rows = np.where(stays, kept, (kept - num_prefixes) // vocab_size)
     grown_by = (kept - num_prefixes) % vocab_size
@@ -112,27 +111,22 @@ def _advance(
 
 
 def literal_search(
-    frames: NDArray[np.float64],
-    beam_size: int,
-    token_min_log_prob: float = -np.inf,
-    max_frame_tokens: int = 0,
-    blank_skip_prob: float = 1.0,
-    beam_threshold: float = 0.0,
+    frames: NDArray[np.float64], limits: SearchLimits
 ) -> list[tuple[list[int], float]]:
     """Labellings of the beam and their log-probabilities, best first."""
     tree = PrefixTree()
     beam = Beam([ROOT], in_blank=np.zeros(1), in_token=np.full(1, -np.inf))
     for frame in frames:
-        if frame[BLANK] > np.log(blank_skip_prob):
+        if frame[BLANK] > np.log(limits.blank_skip_prob):
             total = beam.log_probs
             beam = Beam(beam.nodes, total + frame[BLANK], np.full(len(total), -np.inf))
             continue
         allowed = np.full(len(frame), True)
-        if max_frame_tokens:
-            likeliest = 1 + np.argsort(-frame[1:], kind="stable")[:max_frame_tokens]
+        if limits.max_frame_tokens:
+            likeliest = 1 + np.argsort(-frame[1:], kind="stable")[: limits.max_frame_tokens]
             allowed[:] = False
             allowed[likeliest] = True
-        beam = _advance(beam, tree, frame, beam_size, token_min_log_prob, allowed, beam_threshold)
+        beam = _advance(beam, tree, frame, allowed, limits)
     found = zip([tree.labels(node) for node in beam.nodes], beam.log_probs.tolist(), strict=True)
     return sorted(found, key=lambda each: (-each[1], each[0]))
 
@@ -155,13 +149,13 @@ def test_a_beam_that_holds_everything_equals_exhaustive_search(
         labels: math.log(math.fsum(math.exp(score) for score, _ in paths))
         for labels, paths in every_path(log_probs).items()
     }
-    found = beam_search(log_probs, tokens, 0.01, 1000, -math.inf, nbest=1000)
+    found = beam_search(log_probs, tokens, 0.01, SearchLimits(1000), nbest=1000)
     scores = {labels_of(hypothesis, tokens): hypothesis.log_prob for hypothesis in found}
     assert len(scores) == len(found)
     assert scores == pytest.approx(exact, abs=1e-10)
     in_order = [hypothesis.log_prob for hypothesis in found]
     assert in_order == sorted(in_order, reverse=True)
-    assert found[:3] == beam_search(log_probs, tokens, 0.01, 1000, -math.inf, nbest=3)
+    assert found[:3] == beam_search(log_probs, tokens, 0.01, SearchLimits(1000), nbest=3)
 
 
 @settings(max_examples=30, deadline=None)
@@ -172,7 +166,7 @@ def test_times_and_probabilities_are_those_of_the_best_alignment(
     tokens = phone_table(vocab_size)
     log_probs = random_log_probs(num_frames, vocab_size, seed)
     paths = every_path(log_probs)
-    for hypothesis in beam_search(log_probs, tokens, 1.0, 1000, -math.inf, nbest=5):
+    for hypothesis in beam_search(log_probs, tokens, 1.0, SearchLimits(1000), nbest=5):
         _, best = max(paths[labels_of(hypothesis, tokens)])
         expected = [token for token, _ in groupby(range(num_frames), key=lambda t: best[t])]
         assert len(hypothesis.tokens) == sum(token != 0 for token in expected)
@@ -195,7 +189,9 @@ def test_pruning_only_ever_loses_probability(
 ) -> None:
     tokens = phone_table(6)
     log_probs = random_log_probs(30, 6, seed)
-    found = beam_search(log_probs, tokens, 0.01, beam_size, token_min_log_prob, nbest=beam_size)
+    found = beam_search(
+        log_probs, tokens, 0.01, SearchLimits(beam_size, token_min_log_prob), nbest=beam_size
+    )
     assert 1 <= len(found) <= beam_size
     assert len({hypothesis.text for hypothesis in found}) == len(found)
     for hypothesis in found:
@@ -207,7 +203,7 @@ def test_pruning_only_ever_loses_probability(
 def test_finds_the_labelling_that_greedy_search_misses(chars: TokenTable) -> None:
     # The best path is all blank (0.36), but "a" has three paths with 0.64 together.
     log_probs = torch.tensor([[0.6, 0.0, 0.4, 0.0, 0.0]] * 2).log()
-    best, second = beam_search(log_probs, chars, 0.01, 8, -12.0, nbest=2)
+    best, second = beam_search(log_probs, chars, 0.01, SearchLimits(8, -12.0), nbest=2)
     assert (best.text, math.exp(best.log_prob)) == ("a", pytest.approx(0.64))
     assert (second.text, math.exp(second.log_prob)) == ("", pytest.approx(0.36))
     assert greedy_search(log_probs, chars, 0.01).text == ""
@@ -215,8 +211,8 @@ def test_finds_the_labelling_that_greedy_search_misses(chars: TokenTable) -> Non
 
 def test_a_repeated_token_needs_a_blank_between(chars: TokenTable) -> None:
     certain = torch.eye(5).log()
-    assert beam_search(certain[[2, 2, 2]], chars, 0.01, 4, -12.0)[0].text == "a"
-    assert beam_search(certain[[2, 0, 2]], chars, 0.01, 4, -12.0)[0].text == "aa"
+    assert beam_search(certain[[2, 2, 2]], chars, 0.01, SearchLimits(4, -12.0))[0].text == "a"
+    assert beam_search(certain[[2, 0, 2]], chars, 0.01, SearchLimits(4, -12.0))[0].text == "aa"
 
 
 def test_a_prefix_that_left_the_beam_and_comes_back_is_still_the_same() -> None:
@@ -229,16 +225,16 @@ def test_a_prefix_that_left_the_beam_and_comes_back_is_still_the_same() -> None:
 
 
 def test_no_frames_give_the_empty_hypothesis(chars: TokenTable) -> None:
-    (hypothesis,) = beam_search(torch.zeros(0, 5), chars, 0.01, 8, -12.0, nbest=5)
+    (hypothesis,) = beam_search(torch.zeros(0, 5), chars, 0.01, SearchLimits(8, -12.0), nbest=5)
     assert (hypothesis.text, hypothesis.tokens, hypothesis.log_prob) == ("", (), 0.0)
 
 
 def test_equally_likely_labellings_come_lowest_token_ids_first(chars: TokenTable) -> None:
     uniform = torch.full((1, 5), 0.2).log()
-    found = beam_search(uniform, chars, 0.01, 8, -12.0, nbest=8)
+    found = beam_search(uniform, chars, 0.01, SearchLimits(8, -12.0), nbest=8)
     emitted = ["".join(token.token for token in hypothesis.tokens) for hypothesis in found]
     assert emitted == ["", " ", "a", "b", "c"]
-    narrow = beam_search(uniform, chars, 0.01, 3, -12.0, nbest=8)
+    narrow = beam_search(uniform, chars, 0.01, SearchLimits(3, -12.0), nbest=8)
     assert narrow == found[:3]
 
 
@@ -247,7 +243,11 @@ def test_ties_for_the_last_place_of_the_beam_go_to_the_lowest_token_id(
 ) -> None:
     weights = torch.tensor([1.0, 2.0]).repeat(31)  # tokens of odd id are the likelier ones
     found = beam_search(
-        (weights / weights.sum()).log()[None], phone_table(62), 0.01, 40, -12.0, nbest=40
+        (weights / weights.sum()).log()[None],
+        phone_table(62),
+        0.01,
+        SearchLimits(40, -12.0),
+        nbest=40,
     )
     odd = [f"p{token_id:02}" for token_id in range(1, 62, 2)]
     even = [f"p{token_id:02}" for token_id in range(2, 17, 2)]
@@ -256,19 +256,21 @@ def test_ties_for_the_last_place_of_the_beam_go_to_the_lowest_token_id(
 
 def test_tokens_below_the_limit_do_not_extend_a_prefix(chars: TokenTable) -> None:
     log_probs = torch.tensor([[0.5, 0.0, 0.3, 0.15, 0.05]]).log()
-    found = beam_search(log_probs, chars, 0.01, 8, math.log(0.1), nbest=8)
+    found = beam_search(log_probs, chars, 0.01, SearchLimits(8, math.log(0.1)), nbest=8)
     assert [hypothesis.text for hypothesis in found] == ["", "a", "b"]
 
 
 def test_the_likeliest_token_extends_a_prefix_even_below_the_limit(chars: TokenTable) -> None:
     log_probs = torch.tensor([[0.0, 0.0, 0.4, 0.35, 0.25]] * 3).log()
-    found = beam_search(log_probs, chars, 0.01, 8, -0.01, nbest=8)
+    found = beam_search(log_probs, chars, 0.01, SearchLimits(8, -0.01), nbest=8)
     assert [hypothesis.text for hypothesis in found] == ["a"]
 
 
 def test_the_search_is_deterministic(phone_table: MakeTable) -> None:
     log_probs = random_log_probs(60, 20, seed=5).float()
-    results = [beam_search(log_probs, phone_table(20), 0.01, 10, -12.0, 10) for _ in range(2)]
+    results = [
+        beam_search(log_probs, phone_table(20), 0.01, SearchLimits(10, -12.0), 10) for _ in range(2)
+    ]
     assert results[0] == results[1]
 
 
@@ -277,7 +279,7 @@ def test_a_wide_beam_is_fast_enough(phone_table: MakeTable) -> None:
 
     log_probs = random_log_probs(400, 62, seed=1)
     started = perf_counter()
-    beam_search(log_probs, phone_table(62), 0.01, 100, -12.0, nbest=10)
+    beam_search(log_probs, phone_table(62), 0.01, SearchLimits(100, -12.0), nbest=10)
     assert perf_counter() - started < 10  # about 0.2 s on a desktop; leave room for slow machines
 
 
@@ -287,38 +289,32 @@ def test_a_wide_beam_is_fast_enough(phone_table: MakeTable) -> None:
     vocab_size=st.integers(2, 70),
     seed=st.integers(0, 9999),
     peak=st.sampled_from([0.0, 4.0, 9.0]),
-    beam_size=st.integers(1, 25),
-    token_min_log_prob=st.sampled_from([-math.inf, -12.0, -4.0, -0.5]),
-    max_frame_tokens=st.sampled_from([0, 1, 3]),
-    blank_skip_prob=st.sampled_from([1.0, 0.9, 0.5]),
-    beam_threshold=st.sampled_from([0.0, 0.1, 1.0, 4.0]),
+    limits=st.builds(
+        SearchLimits,
+        beam_size=st.integers(1, 25),
+        token_min_log_prob=st.sampled_from([-math.inf, -12.0, -4.0, -0.5]),
+        max_frame_tokens=st.sampled_from([0, 1, 3]),
+        blank_skip_prob=st.sampled_from([1.0, 0.9, 0.5]),
+        beam_threshold=st.sampled_from([0.0, 0.1, 1.0, 4.0]),
+    ),
 )
 def test_it_equals_the_search_as_it_is_written_down(
-    num_frames: int,
-    vocab_size: int,
-    seed: int,
-    peak: float,
-    beam_size: int,
-    token_min_log_prob: float,
-    max_frame_tokens: int,
-    blank_skip_prob: float,
-    beam_threshold: float,
+    num_frames: int, vocab_size: int, seed: int, peak: float, limits: SearchLimits
 ) -> None:
     frames = random_log_probs(num_frames, vocab_size, seed).numpy()
     generator = np.random.default_rng(seed)
     peaks = np.where(generator.random(num_frames) < 0.7, 0, generator.integers(vocab_size))
     frames[np.arange(num_frames), peaks] += peak
     frames -= np.logaddexp.reduce(frames, axis=1, keepdims=True)
-    limits = (beam_size, token_min_log_prob, max_frame_tokens, blank_skip_prob, beam_threshold)
-    found = search_prefixes(frames, *limits, nbest=beam_size)
-    expected = literal_search(frames, *limits)
+    found = search_prefixes(frames, limits, nbest=limits.beam_size)
+    expected = literal_search(frames, limits)
     assert [labels.tolist() for labels, _ in found] == [labels for labels, _ in expected]
     assert [p for _, p in found] == pytest.approx([p for _, p in expected], abs=1e-9)
 
 
 def test_a_wider_beam_finds_no_less_until_it_holds_everything() -> None:
     frames = random_log_probs(6, 4, seed=4).numpy()
-    best = [search_prefixes(frames, size, -math.inf)[0][1] for size in (1, 2, 4, 8, 64, 4000)]
+    best = [search_prefixes(frames, SearchLimits(size))[0][1] for size in (1, 2, 4, 8, 64, 4000)]
     exact = max(
         math.log(math.fsum(math.exp(score) for score, _ in paths))
         for paths in every_path(torch.from_numpy(frames)).values()
@@ -331,22 +327,25 @@ def test_a_skipped_run_of_frames_still_separates_equal_tokens(chars: TokenTable)
     blank = [0.96, 0.01, 0.01, 0.01, 0.01]
     peak = [0.04, 0.01, 0.93, 0.01, 0.01]
     log_probs = torch.tensor([peak, blank, blank, peak]).log()
-    skipping = beam_search(log_probs, chars, 0.01, 8, -12.0, blank_skip_prob=0.95)
+    skipping = beam_search(log_probs, chars, 0.01, SearchLimits(8, -12.0, blank_skip_prob=0.95))
     assert skipping[0].text == "aa"
-    assert skipping[0].log_prob < beam_search(log_probs, chars, 0.01, 8, -12.0)[0].log_prob
+    assert (
+        skipping[0].log_prob
+        < beam_search(log_probs, chars, 0.01, SearchLimits(8, -12.0))[0].log_prob
+    )
 
 
 def test_only_the_likeliest_tokens_of_a_frame_extend_a_prefix(chars: TokenTable) -> None:
     log_probs = torch.tensor([[0.5, 0.02, 0.3, 0.15, 0.03]]).log()
-    found = beam_search(log_probs, chars, 0.01, 8, -12.0, nbest=8, max_frame_tokens=2)
+    found = beam_search(log_probs, chars, 0.01, SearchLimits(8, -12.0, max_frame_tokens=2), nbest=8)
     assert [hypothesis.text for hypothesis in found] == ["", "a", "b"]
 
 
 def test_single_precision_is_searched_as_it_is() -> None:
     single = random_log_probs(50, 12, seed=2).float()
-    in_double = search_prefixes(single.double().numpy(), 10, -12.0, nbest=10)
+    in_double = search_prefixes(single.double().numpy(), SearchLimits(10, -12.0), nbest=10)
     for (labels, log_prob), (expected, of_it) in zip(
-        search_prefixes(single.numpy(), 10, -12.0, nbest=10), in_double, strict=True
+        search_prefixes(single.numpy(), SearchLimits(10, -12.0), nbest=10), in_double, strict=True
     ):
         assert labels.tolist() == expected.tolist()
         assert log_prob == pytest.approx(of_it, abs=1e-12)
@@ -354,8 +353,10 @@ def test_single_precision_is_searched_as_it_is() -> None:
 
 def test_many_frames_neither_underflow_nor_forget(chars: TokenTable) -> None:
     frames = random_log_probs(40, 5, seed=1).repeat(100, 1)  # likelihood below e^-1000
-    (hypothesis,) = beam_search(frames, chars, 0.01, 4, -12.0)
-    labels = torch.tensor(search_prefixes(frames.numpy(), 4, -12.0)[0][0], dtype=torch.int64)
+    (hypothesis,) = beam_search(frames, chars, 0.01, SearchLimits(4, -12.0))
+    labels = torch.tensor(
+        search_prefixes(frames.numpy(), SearchLimits(4, -12.0))[0][0], dtype=torch.int64
+    )
     lens = torch.tensor([4000]), labels[None], torch.tensor([len(labels)])
     assert len(hypothesis.tokens) == len(labels) > 1000
     assert -math.inf < hypothesis.log_prob <= -float(ctc_nll(frames[None], *lens)) + 1e-6
@@ -368,16 +369,16 @@ def test_what_is_no_log_probability_is_an_error(bad: float, chars: TokenTable) -
     log_probs = random_log_probs(9, 5, seed=0)
     log_probs[4, 2] = bad
     with pytest.raises(DataError, match="not finite"):
-        beam_search(log_probs, chars, 0.01, 4, -12.0)
+        beam_search(log_probs, chars, 0.01, SearchLimits(4, -12.0))
 
 
 def test_a_frame_in_which_nothing_is_possible_is_an_error(chars: TokenTable) -> None:
     with pytest.raises(DataError, match="not finite"):
-        beam_search(torch.full((3, 5), -math.inf), chars, 0.01, 4, -12.0)
+        beam_search(torch.full((3, 5), -math.inf), chars, 0.01, SearchLimits(4, -12.0))
 
 
 def test_the_smallest_vocabulary(phone_table: MakeTable) -> None:
     log_probs = torch.tensor([[0.3, 0.7]] * 3).log()
-    found = beam_search(log_probs, phone_table(2), 0.01, 4, -12.0, nbest=4)
+    found = beam_search(log_probs, phone_table(2), 0.01, SearchLimits(4, -12.0), nbest=4)
     assert [hypothesis.text for hypothesis in found] == ["p01", "p01 p01", ""]
     assert math.fsum(math.exp(h.log_prob) for h in found) == pytest.approx(1.0)

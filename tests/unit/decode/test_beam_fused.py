@@ -18,6 +18,7 @@ from asrkit.decode.beam import beam_search, search_prefixes
 from asrkit.decode.beam_fused import fused_beam_search, search_readings
 from asrkit.decode.fusion import Fusion, build_fusion, make_fusion, written_words
 from asrkit.decode.lexicon import Lexicon
+from asrkit.decode.pruning import SearchLimits
 from asrkit.errors import DataError
 from asrkit.lm.model_file import load_ngram
 from asrkit.lm.ngram import NGramModel
@@ -146,11 +147,11 @@ def test_characters_equal_exhaustive_search(
     lexicon = written_words(lm, chars)
     expected = all_by_hand(frames, chars, lexicon, lm, chosen)
     fusion = build_fusion(chosen, chars, lm, lexicon)
-    found = search_readings(frames, fusion, 4000, -math.inf, nbest=5000)
+    found = search_readings(frames, fusion, SearchLimits(4000), nbest=5000)
     assert [reading.score for reading in found] == pytest.approx(expected, abs=1e-5)
     # A narrow beam finds nothing better, and the exact cut changes nothing of its own.
     for beam_size in (1, 3, 30):
-        narrow = search_readings(frames, fusion, beam_size, -math.inf)
+        narrow = search_readings(frames, fusion, SearchLimits(beam_size))
         if expected and chosen.vocabulary == "open":
             assert narrow[0].score <= expected[0] + 1e-5
 
@@ -165,10 +166,10 @@ def test_pieces_equal_exhaustive_search(
     assert lexicon.words == ("ab", "a", "abc", "c")
     expected = all_by_hand(frames, pieces, lexicon, lm, chosen)
     fusion = build_fusion(chosen, pieces, lm, lexicon)
-    found = search_readings(frames, fusion, 8000, -math.inf, nbest=8000)
+    found = search_readings(frames, fusion, SearchLimits(8000), nbest=8000)
     assert [reading.score for reading in found] == pytest.approx(expected, abs=1e-5)
     for beam_size in (1, 3, 30):
-        narrow = search_readings(frames, fusion, beam_size, -math.inf)
+        narrow = search_readings(frames, fusion, SearchLimits(beam_size))
         if expected and chosen.vocabulary == "open":
             assert narrow[0].score <= expected[0] + 1e-5
 
@@ -207,7 +208,7 @@ def test_hotwords_and_words_read_of_pieces(tmp_path: Path, pieces: TokenTable) -
         path_ids = [token for each in ids for token in (each, 0)]
         certain = torch.full((len(path_ids), len(pieces)), -math.inf)
         certain[torch.arange(len(path_ids)), torch.tensor(path_ids)] = 0.0
-        (best,) = fused_beam_search(certain, pieces, 0.5, fusion, 8, -12.0)
+        (best,) = fused_beam_search(certain, pieces, 0.5, fusion, SearchLimits(8, -12.0))
         assert [word.word for word in best.words] == read
         assert best.text == " ".join(read)
         assert best.score == pytest.approx(5.0 if read == ["abb", "C"] else 0.0)
@@ -244,7 +245,7 @@ def test_a_lexicon_of_phones_equals_exhaustive_search(
     )
     expected = all_by_hand(frames, tokens, lexicon, lm, chosen)
     fusion = build_fusion(chosen, tokens, lm, lexicon)
-    found = search_readings(frames, fusion, 4000, -math.inf, nbest=5000)
+    found = search_readings(frames, fusion, SearchLimits(4000), nbest=5000)
     assert [reading.score for reading in found] == pytest.approx(expected, abs=1e-5)
 
 
@@ -262,9 +263,7 @@ def labellings(
         found = search_readings(
             frames,
             fusion,
-            beam_size,
-            -math.inf,
-            beam_threshold=beam_threshold,
+            SearchLimits(beam_size, beam_threshold=beam_threshold),
             nbest=beam_size,
         )
     except DataError:
@@ -321,9 +320,9 @@ def test_a_weight_of_0_is_no_language_model(
     frames = random_frames(num_frames, 5, seed)
     chosen = DecodeSettings(method="beam", lm_weight=0.0)
     fusion = build_fusion(chosen, chars, lm, written_words(lm, chars))
-    limits = (beam_size, -12.0, 0, 1.0, beam_threshold)
-    found = search_readings(frames, fusion, *limits, nbest=beam_size)
-    without = search_prefixes(frames, *limits, nbest=beam_size)
+    limits = SearchLimits(beam_size, -12.0, beam_threshold=beam_threshold)
+    found = search_readings(frames, fusion, limits, nbest=beam_size)
+    without = search_prefixes(frames, limits, nbest=beam_size)
     assert [each.labels.tolist() for each in found] == [labels.tolist() for labels, _ in without]
     assert [each.log_prob for each in found] == pytest.approx([p for _, p in without], abs=1e-9)
     assert [each.score for each in found] == [each.log_prob for each in found]
@@ -334,11 +333,11 @@ def test_the_language_model_decides_between_words_that_sound_alike(
 ) -> None:
     peaks = [[0.02, 0.01, 0.95, 0.01, 0.01], [0.52, 0.01, 0.01, 0.45, 0.01]]
     log_probs = torch.tensor(peaks).log()
-    assert beam_search(log_probs, chars, 0.01, 8, -12.0)[0].text == "a"
+    assert beam_search(log_probs, chars, 0.01, SearchLimits(8, -12.0))[0].text == "a"
     fusion = build_fusion(
         DecodeSettings(method="beam", lm_weight=1.0), chars, lm, written_words(lm, chars)
     )
-    (best,) = fused_beam_search(log_probs, chars, 0.01, fusion, 8, -12.0)
+    (best,) = fused_beam_search(log_probs, chars, 0.01, fusion, SearchLimits(8, -12.0))
     assert best.text == "ab"
     assert best.lm_log_prob == pytest.approx(float(lm.score_sentence(["ab"]).sum()), abs=1e-5)
     assert best.score == pytest.approx(best.log_prob + best.lm_log_prob, abs=1e-5)
@@ -352,7 +351,7 @@ def test_words_of_a_phone_lexicon_are_the_words_read(
     chosen = DecodeSettings(method="beam", lexicon=str(lexicon_file), vocabulary="closed")
     fusion = make_fusion(chosen, tokens)
     assert fusion is not None
-    found = fused_beam_search(certain, tokens, 0.5, fusion, 50, -12.0, nbest=6)
+    found = fused_beam_search(certain, tokens, 0.5, fusion, SearchLimits(50, -12.0), nbest=6)
     by_text = {each.text: each for each in found}
     assert set(by_text) == {"x y", "x yy", "z y", "z yy", "w x", "w z"}
     assert [(word.word, word.start_s, word.end_s) for word in by_text["x yy"].words] == [
@@ -371,10 +370,10 @@ def test_phones_of_an_unfinished_word_are_no_word(phone_table: MakeTable, tmp_pa
     fusion = make_fusion(chosen, tokens)
     assert fusion is not None
     begun = torch.tensor([[0.01, 0.01, 0.98], [0.01, 0.98, 0.01]]).log()
-    (best,) = fused_beam_search(begun, tokens, 0.5, fusion, 1, -12.0)
+    (best,) = fused_beam_search(begun, tokens, 0.5, fusion, SearchLimits(1, -12.0))
     assert [token.token for token in best.tokens] == ["p02", "p01"]
     assert (best.text, [word.word for word in best.words]) == ("x", ["x"])
-    (nothing,) = fused_beam_search(begun[1:], tokens, 0.5, fusion, 1, -12.0)
+    (nothing,) = fused_beam_search(begun[1:], tokens, 0.5, fusion, SearchLimits(1, -12.0))
     assert (nothing.text, nothing.words) == ("", ())
     assert type(best).from_json(best.to_json()) == best
 
@@ -385,10 +384,10 @@ def test_a_closed_vocabulary_keeps_an_unfinished_word_only_if_nothing_else_is_le
     chosen = DecodeSettings(method="beam", vocabulary="closed", lm_weight=0.5)
     fusion = build_fusion(chosen, chars, lm, written_words(lm, chars))
     almost = torch.tensor([[0.01, 0.01, 0.96, 0.01, 0.01], [0.01, 0.01, 0.01, 0.01, 0.96]]).log()
-    (best,) = fused_beam_search(almost, chars, 0.01, fusion, 50, -12.0)
+    (best,) = fused_beam_search(almost, chars, 0.01, fusion, SearchLimits(50, -12.0))
     assert best.text in {"a", "c", "ab"}
     abc = torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0]]).log()
-    assert fused_beam_search(abc, chars, 0.01, fusion, 50, -12.0)[0].text == "ab"
+    assert fused_beam_search(abc, chars, 0.01, fusion, SearchLimits(50, -12.0))[0].text == "ab"
 
 
 @pytest.mark.parametrize("hotwords", [("ab",), ("ab:9",), ("c ab:9",)])
@@ -402,12 +401,14 @@ def test_hotwords_change_what_is_heard_and_none_change_nothing(
         [0.8, 0.04, 0.04, 0.1, 0.02],
     ]
     log_probs = torch.tensor([[0.04, 0.02, 0.02, 0.02, 0.9], *said]).log()
-    plain = beam_search(log_probs, chars, 0.01, 8, -12.0, nbest=8)
+    plain = beam_search(log_probs, chars, 0.01, SearchLimits(8, -12.0), nbest=8)
     assert plain[0].text == "c a"
     assert make_fusion(DecodeSettings(method="beam", hotwords=()), chars) is None
     fusion = make_fusion(DecodeSettings(method="beam", hotwords=hotwords), chars)
     assert fusion is not None
-    assert fused_beam_search(log_probs, chars, 0.01, fusion, 8, -12.0)[0].text == "c ab"
+    assert (
+        fused_beam_search(log_probs, chars, 0.01, fusion, SearchLimits(8, -12.0))[0].text == "c ab"
+    )
     weightless = make_fusion(DecodeSettings(method="beam", hotwords=("ab:0",)), chars)
     assert weightless is None
 
@@ -419,15 +420,17 @@ def test_a_hotword_is_a_whole_word(chars: TokenTable) -> None:
         ids = [token for each in chars.encode(text) for token in (each, 0)]
         certain = torch.full((len(ids), 5), -math.inf)
         certain[torch.arange(len(ids)), torch.tensor(ids)] = 0.0
-        (best,) = fused_beam_search(certain, chars, 0.01, fusion, 8, -12.0)
+        (best,) = fused_beam_search(certain, chars, 0.01, fusion, SearchLimits(8, -12.0))
         assert (best.text, best.score) == (text, pytest.approx(bonus))
 
 
 def test_impossible_tokens_and_no_frames(lm: NGramModel, chars: TokenTable) -> None:
     fusion = build_fusion(DecodeSettings(method="beam"), chars, lm, written_words(lm, chars))
-    (nothing,) = fused_beam_search(torch.zeros(0, 5), chars, 0.01, fusion, 8, -12.0)
+    (nothing,) = fused_beam_search(torch.zeros(0, 5), chars, 0.01, fusion, SearchLimits(8, -12.0))
     assert (nothing.text, nothing.log_prob) == ("", 0.0)
-    (certain,) = fused_beam_search(torch.eye(5)[[2, 0, 3]].log(), chars, 0.01, fusion, 8, -12.0)
+    (certain,) = fused_beam_search(
+        torch.eye(5)[[2, 0, 3]].log(), chars, 0.01, fusion, SearchLimits(8, -12.0)
+    )
     assert certain.text == "ab"
     with pytest.raises(DataError, match="not finite"):
-        fused_beam_search(torch.full((3, 5), math.nan), chars, 0.01, fusion, 4, -12.0)
+        fused_beam_search(torch.full((3, 5), math.nan), chars, 0.01, fusion, SearchLimits(4, -12.0))

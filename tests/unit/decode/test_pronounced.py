@@ -12,6 +12,7 @@ from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam_fused import fused_beam_search
 from asrkit.decode.fusion import make_fusion
 from asrkit.decode.fusion_settings import check_fusion, without_fusion
+from asrkit.decode.pruning import SearchLimits
 from asrkit.errors import LanguageModelError, UsageError
 from asrkit.lm.model_file import save_ngram
 from asrkit.pronounce.learn import learn
@@ -37,7 +38,7 @@ def settings(tmp_path: Path) -> DecodeSettings:
 def text(settings: DecodeSettings, tokens: TokenTable) -> str:
     fusion = make_fusion(settings, tokens)
     assert fusion is not None
-    return fused_beam_search(HEARD, tokens, 0.5, fusion, 50, -12.0)[0].text
+    return fused_beam_search(HEARD, tokens, 0.5, fusion, SearchLimits(50, -12.0))[0].text
 
 
 def test_a_hotword_becomes_a_word(settings: DecodeSettings, phone_table: MakeTable) -> None:

@@ -11,6 +11,7 @@ from asrkit.data.tokens import TokenTable
 from asrkit.decode.beam import beam_search
 from asrkit.decode.fusion_settings import check_fusion, for_greedy_search
 from asrkit.decode.greedy import greedy_search
+from asrkit.decode.pruning import SearchLimits
 from asrkit.decode.search import decode_batch
 from asrkit.errors import DataError, UsageError
 from asrkit.settings import DecodeSettings
@@ -47,7 +48,7 @@ def test_the_settings_choose_the_search(log_probs: Tensor, chars: TokenTable) ->
     (greedy,) = decode_batch(log_probs[:1], OUT_LENS[:1], chars, 0.01, GREEDY)
     assert greedy == greedy_search(log_probs[0], chars, 0.01)
     (beam,) = decode_batch(log_probs[:1], OUT_LENS[:1], chars, 0.01, BEAM)
-    assert [beam] == beam_search(log_probs[0], chars, 0.01, 6, -5.0)
+    assert [beam] == beam_search(log_probs[0], chars, 0.01, SearchLimits(6, -5.0))
     assert beam.log_prob > greedy.log_prob
     for change in ({"beam_size": 1}, {"token_min_log_prob": -0.5}):
         (changed,) = decode_batch(
