@@ -15,6 +15,7 @@ from torch import Tensor
 from asrkit.errors import LanguageModelError
 from asrkit.lm.corpus import END_ID, START_ID, Corpus, read_corpus
 from asrkit.nn.denormals import flushed_denormals
+from asrkit.nn.precision import autocast
 from asrkit.rnnlm.network import SPECIAL_WORDS, UNK, Sizes, WordLstm
 from asrkit.settings import TrainSettings
 from asrkit.train import schedule
@@ -202,7 +203,7 @@ def _step(
 ) -> float:
     """Learn from a batch; give its nats a word."""
     is_fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    with torch.autocast("cpu", torch.bfloat16, enabled=is_fast):
+    with autocast("cpu", "bfloat16" if is_fast else "float32"):
         nats = -model(sentences, lengths).float().mean()
     optimizer.zero_grad(set_to_none=True)
     nats.backward()

@@ -24,6 +24,7 @@ from asrkit.errors import DataError, DivergenceError, LostProcessError
 from asrkit.nn.cells.cell import truncate_backpropagation
 from asrkit.nn.denormals import flushed_denormals
 from asrkit.nn.model import AcousticModel
+from asrkit.nn.precision import autocast
 from asrkit.settings import Settings
 from asrkit.train.augment import training_features
 from asrkit.train.best_weights import BestWeights
@@ -105,10 +106,9 @@ class Trainer:
         self.text = text
         self.objective = make_training_objective(model, settings.train, utterances, pronunciations)
         on_gpu = world.device.type == "cuda"
-        precision: torch.dtype = getattr(torch, settings.train.precision)
-        is_lower = precision == torch.bfloat16 or (on_gpu and precision == torch.float16)
-        self.autocast = torch.autocast(world.device.type, precision, is_lower)
-        self.scaler = GradScaler("cuda", enabled=on_gpu and precision == torch.float16)
+        precision = settings.train.precision
+        self.autocast = autocast(world.device.type, precision)
+        self.scaler = GradScaler("cuda", enabled=on_gpu and precision == "float16")
         self.optimizer = make_optimizer(model, settings.train)
         truncate_backpropagation(model, settings.train.truncate_frames)
         self.checkpoints = folder / "checkpoints"
