@@ -17,10 +17,9 @@ from asrkit.lm.corpus import END_ID, START_ID, Corpus, read_corpus
 from asrkit.nn.denormals import flushed_denormals
 from asrkit.nn.precision import autocast
 from asrkit.rnnlm.network import SPECIAL_WORDS, UNK, Sizes, WordLstm
-from asrkit.settings import TrainSettings
-from asrkit.train import schedule
 from asrkit.train.checkpoint import Position, read_checkpoint, save_checkpoint
 from asrkit.train.interruption import Interruption
+from asrkit.train.schedule import cosine
 
 LEARNING_RATE = 2e-3
 _BETAS = (0.9, 0.99)
@@ -169,15 +168,11 @@ def train_word_lstm(
         while position.epoch < epochs:
             batches = text.batches(position.epoch, seed, words_per_batch)
             total = epochs * len(batches)
-            planned = TrainSettings(
-                learning_rate=learning_rate,
-                schedule="cosine",
-                warmup_steps=math.ceil(_WARMUP_SHARE * total),
-            )
             while position.batch < len(batches):
                 done = position.epoch * len(batches) + position.batch
+                warmth = min(1.0, (done + 1) / (_WARMUP_SHARE * total))
                 for group in optimizer.param_groups:
-                    group["lr"] = schedule.learning_rate(planned, done, done / total, 0)
+                    group["lr"] = learning_rate * warmth * cosine(done / total)
                 nats = _step(model, optimizer, *text.read(batches[position.batch]))
                 if not math.isfinite(nats):
                     raise LanguageModelError(

@@ -34,5 +34,10 @@ def learning_rate(
         case "plateau":
             return rate * settings.plateau_factor**num_reductions
         case "cosine":
-            share = 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
-            return rate * (_COSINE_FLOOR + (1.0 - _COSINE_FLOOR) * share)
+            return rate * cosine(progress)
+
+
+def cosine(progress: float) -> float:
+    """Share of the highest rate that is left when so much of the training is done."""
+    share = 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+    return _COSINE_FLOOR + (1.0 - _COSINE_FLOOR) * share
