@@ -199,7 +199,7 @@ def _train_in_processes(
     num_processes: int, recipe_run: RecipeRun, overrides: Sequence[str], as_json: bool
 ) -> None:
     """Carry out the train stage in processes that `torchrun` starts, and wait for them."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [sys.executable, "-m", "asrkit.train.launcher", "--standalone"]
     command += [f"--nproc-per-node={num_processes}", "-m", "asrkit", "train"]
     command += [str(recipe_run.recipe_toml), *(f"--set={override}" for override in overrides)]
     command += [f"--run-dir={recipe_run.run.folder}", "--stage=train"]

@@ -11,9 +11,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from asrkit import config
-from asrkit.bundled import RECIPES_DIR
 from asrkit.config import load_settings, settings_from_toml, settings_to_toml
 from asrkit.errors import EXIT_USAGE, ConfigError
+from asrkit.recipe.locate import bundled_recipes, find_recipe
 from asrkit.settings import (
     AugmentSettings,
     DataSettings,
@@ -62,9 +62,9 @@ splits = ["dev"]
     assert settings.decode.splits == ("dev",)
 
 
-@pytest.mark.parametrize("name", ["timit"])
+@pytest.mark.parametrize("name", bundled_recipes())
 def test_bundled_recipes_are_valid(name: str) -> None:
-    assert load_settings(RECIPES_DIR / name / "recipe.toml").recipe.name == name
+    assert load_settings(find_recipe(name)).recipe.name == name.replace("/", "-")
 
 
 # What a file can hold that it should not, and what is said about it, after the file's name.
