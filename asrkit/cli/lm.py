@@ -122,8 +122,9 @@ def train_command(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where it goes.")],
     hidden_size: Annotated[
-        int, typer.Option(min=1, help="Cells of the LSTM, without --start.")
-    ] = 512,
+        int | None,
+        typer.Option(min=1, help="Cells of the LSTM; 512 if not given, or those of --start."),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="How often the texts are read.")] = 2,
     start: Annotated[
         Path | None,
@@ -153,6 +154,8 @@ def train_command(
     from asrkit.rnnlm.training import train_word_lstm
 
     check_out_file(out)
+    if start is not None and hidden_size is not None:
+        raise UsageError(f"--hidden-size {hidden_size}: --start {start} has its own; leave it out")
     checkpoint = out.with_name(f"{out.name}.checkpoint")
     if checkpoint.exists() and not resume:
         raise UsageError(f"{checkpoint}: a run was interrupted; add --resume, or remove the file")
@@ -161,7 +164,7 @@ def train_command(
         model = train_word_lstm(
             texts,
             checkpoint,
-            Sizes(hidden=hidden_size),
+            None if hidden_size is None else Sizes(hidden=hidden_size),
             None if start is None else load_word_lstm(start),
             learning_rate,
             epochs=epochs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asrkit.errors import LanguageModelError
+from asrkit.errors import CheckpointError, LanguageModelError
 from asrkit.lm.corpus import END_ID, START_ID, Corpus, read_corpus
 from asrkit.nn.denormals import flushed_denormals
 from asrkit.nn.precision import autocast
@@ -26,6 +27,8 @@ _BETAS = (0.9, 0.99)
 _WEIGHT_DECAY = 1e-4
 _WARMUP_SHARE = 0.03
 _CLIP_NORM = 1.0
+_MOST_NATS = 100.0
+"""A word costs far less even where nothing is known; what comes near has diverged."""
 _SORTED_TOGETHER = 20_000
 """Sentences drawn at random, of which those of like length make batches."""
 _CHECKPOINT_STEPS = 250
@@ -137,7 +140,7 @@ def train_word_lstm(
     on_progress
         Called with what is being done and the share of the work that is done.
     on_epoch
-        Called with a line about each epoch.
+        Called with a line about each epoch, with the perplexity of what was read meanwhile.
 
     Returns
     -------
@@ -146,9 +149,9 @@ def train_word_lstm(
     Raises
     ------
     LanguageModelError
-        If a text cannot be read or all are empty.
+        If a text cannot be read, all are empty, or the loss has no bounds.
     CheckpointError
-        If the checkpoint is damaged or one of other sizes or words.
+        If the checkpoint is damaged or of another training.
     KeyboardInterrupt
         On SIGINT or SIGTERM, after a checkpoint was written.
     """
@@ -159,11 +162,18 @@ def train_word_lstm(
         model.load_state_dict(start.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), betas=_BETAS, weight_decay=_WEIGHT_DECAY)
     position = Position()
+    origin = _fingerprint(text, model, learning_rate, epochs, words_per_batch, seed)
     if checkpoint.exists():
         saved = read_checkpoint(checkpoint)
+        if saved.origin != origin:
+            raise CheckpointError(
+                f"{checkpoint}: of another training; repeat the texts and options of that one, or "
+                "remove the file"
+            )
         saved.restore(model, optimizer)
         position = saved.position
     interruption = Interruption()
+    arithmetic = autocast("cpu", "bfloat16" if _multiplies_in_bfloat16() else "float32")
     with interruption.watch(), flushed_denormals():
         while position.epoch < epochs:
             batches = text.batches(position.epoch, seed, words_per_batch)
@@ -173,35 +183,54 @@ def train_word_lstm(
                 warmth = min(1.0, (done + 1) / (_WARMUP_SHARE * total))
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate * warmth * cosine(done / total)
-                nats = _step(model, optimizer, *text.read(batches[position.batch]))
-                if not math.isfinite(nats):
+                with arithmetic:
+                    nats = -model(*text.read(batches[position.batch])).float().mean()
+                if not nats < _MOST_NATS:
                     raise LanguageModelError(
-                        f"step {position.step + 1}: the loss is {nats}; take another seed"
+                        f"step {position.step + 1}: the loss is {nats:g} nats a word; take a lower "
+                        "--learning-rate"
                     )
+                _step(model, optimizer, nats)
                 position.step += 1
                 position.batch += 1
-                position.epoch_loss += nats
+                position.epoch_loss += nats.item()
                 if position.step % _CHECKPOINT_STEPS == 0 or interruption.requested:
-                    save_checkpoint(checkpoint, model, optimizer, position)
+                    save_checkpoint(checkpoint, model, optimizer, position, origin=origin)
                 if interruption.requested:
                     raise KeyboardInterrupt
-                perplexity = math.exp(position.epoch_loss / position.batch)
-                stage = f"epoch {position.epoch + 1}/{epochs}, perplexity {perplexity:.0f}"
-                on_progress(stage, (done + 1) / total)
-            on_epoch(f"{stage}, {len(text.words) - len(SPECIAL_WORDS)} words")
+                on_progress(_describe(position, epochs), (done + 1) / total)
+            num_words = len(text.words) - len(SPECIAL_WORDS)
+            on_epoch(f"{_describe(position, epochs)}, {num_words} words")
             position = Position(epoch=position.epoch + 1, step=position.step)
     return model.eval()
 
 
-def _step(
-    model: WordLstm, optimizer: torch.optim.Optimizer, sentences: Tensor, lengths: Tensor
-) -> float:
-    """Learn from a batch; give its nats a word."""
-    is_fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    with autocast("cpu", "bfloat16" if is_fast else "float32"):
-        nats = -model(sentences, lengths).float().mean()
+def _fingerprint(text: TrainingText, first: WordLstm, *plan: float) -> str:
+    """Tell one training from another: by its text, its first weights and its plan."""
+    found = hashlib.sha256("\n".join(text.words).encode())
+    for ids in (text.ids, text.starts, text.lengths):
+        found.update(ids.tobytes())
+    for weights in first.state_dict().values():
+        found.update(weights.numpy().tobytes())
+    found.update(repr(plan).encode())
+    return found.hexdigest()
+
+
+def _multiplies_in_bfloat16() -> bool:
+    """Whether the processor does, and torch was built to use it."""
+    has_library = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(has_library and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _step(model: WordLstm, optimizer: torch.optim.Optimizer, nats: Tensor) -> None:
+    """Learn from what a batch costs."""
     optimizer.zero_grad(set_to_none=True)
-    nats.backward()
+    torch.autograd.backward(nats)
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
     optimizer.step()
-    return float(nats.item())
+
+
+def _describe(position: Position, epochs: int) -> str:
+    """Say how far it is, and how well the words of this epoch were foretold."""
+    perplexity = math.exp(position.epoch_loss / position.batch)
+    return f"epoch {position.epoch + 1}/{epochs}, perplexity {perplexity:.0f}"

@@ -59,6 +59,8 @@ class Checkpoint:
     position: Position
     optimizer: str
     """Name of its class."""
+    origin: str
+    """What the training says of itself, to know its own checkpoints by."""
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Set model and optimiser, in place, as they were.
@@ -106,6 +108,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     position: Position,
     backup: Path | None = None,
+    origin: str = "",
 ) -> None:
     """Write everything a run needs to go on, atomically; `backup` keeps the file before."""
     names = [name for name, _ in model.named_parameters()]
@@ -118,6 +121,7 @@ def save_checkpoint(
     metadata = {
         "position": json.dumps(dataclasses.asdict(position)),
         "optimizer": type(optimizer).__name__,
+        "origin": origin,
     }
     write_atomically(path, _to_bytes(tensors, metadata), backup)
 
@@ -134,7 +138,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         fields = vars(Position(**json.loads(metadata["position"])))
         position = TypeAdapter(Position).validate_python(fields)
-        return Checkpoint(path, tensors, position, metadata["optimizer"])
+        origin = metadata.get("origin", "")
+        return Checkpoint(path, tensors, position, metadata["optimizer"], origin)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a training checkpoint: {error}") from error
 

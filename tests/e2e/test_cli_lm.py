@@ -175,7 +175,7 @@ def test_an_interrupted_training_can_be_resumed(
     monkeypatch.setattr(
         training,
         "save_checkpoint",
-        lambda *given: (save(*given), os.kill(os.getpid(), signal.SIGINT)),
+        lambda *given, **named: (save(*given, **named), os.kill(os.getpid(), signal.SIGINT)),
     )
     stopped = CliRunner().invoke(app, arguments)
     assert stopped.exit_code == EXIT_INTERRUPTED

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,13 +125,47 @@ def test_resumed_it_ends_as_if_it_had_not_been_interrupted(
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_a_checkpoint_of_another_model_is_refused(text: Path, tmp_path: Path) -> None:
+def test_resumed_behind_the_last_batch_of_an_epoch(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text.write_text("a b\n")
+    whole = weights(train(text, tmp_path / "whole", epochs=2))
+    monkeypatch.setattr(training, "_CHECKPOINT_STEPS", 1)
+
+    def stop(_stage: str, _share: float) -> None:
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train(text, tmp_path / "checkpoint", epochs=2, on_progress=stop)
+    told: list[str] = []
+    resumed = weights(train(text, tmp_path / "checkpoint", epochs=2, on_epoch=told.append))
+    assert [line.split(",")[0] for line in told] == ["epoch 1/2", "epoch 2/2"]
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sizes": Sizes(8, 8, 8)},
+        {"words": "z"},
+        {"seed": 2},
+        {"epochs": 2},
+        {"learning_rate": 1e-4},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_a_checkpoint_of_another_training_is_refused(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
+) -> None:
     checkpoint = tmp_path / "checkpoint"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_CHECKPOINT_STEPS", 1)
-        train(text, checkpoint, epochs=1)
-    with pytest.raises(CheckpointError, match="do not fit"):
-        train_word_lstm([text], checkpoint, Sizes(8, 8, 8))
+    monkeypatch.setattr(training, "_CHECKPOINT_STEPS", 1)
+    train(text, checkpoint, epochs=1)
+    same = {"sizes": SMALL, "epochs": 1, "words_per_batch": 20}
+    if "words" in other:  # as many, one of another name
+        text.write_text(text.read_text().replace("c", other["words"]))
+        other = {}
+    with pytest.raises(CheckpointError, match=r"checkpoint: of another training; repeat the texts"):
+        train_word_lstm([text], checkpoint, **{**same, **other})
 
 
 def test_a_text_without_words_is_refused(tmp_path: Path) -> None:
@@ -139,6 +174,9 @@ def test_a_text_without_words_is_refused(tmp_path: Path) -> None:
         train(tmp_path / "blank.txt", tmp_path / "checkpoint")
 
 
-def test_a_loss_that_is_not_finite_is_told(text: Path, tmp_path: Path) -> None:
-    with pytest.raises(LanguageModelError, match=r"^step \d+: the loss is nan"):
-        train(text, tmp_path / "checkpoint", epochs=5, learning_rate=math.inf)
+@pytest.mark.parametrize("learning_rate", [1e3, math.inf])
+def test_a_loss_without_bounds_is_told(text: Path, tmp_path: Path, learning_rate: float) -> None:
+    with pytest.raises(
+        LanguageModelError, match=r"^step \d+: the loss is .* a word; take a lower --learning-rate"
+    ):
+        train(text, tmp_path / "checkpoint", epochs=20, learning_rate=learning_rate)
