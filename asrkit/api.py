@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from asrkit.bundled import ENGLISH_MODEL
 from asrkit.decode.fusion_settings import (
+    check_fusion,
     check_greedy,
     for_greedy_search,
     place_decode_files,
@@ -130,6 +131,7 @@ def load_model(
         where = ".".join(str(part) for part in problem["loc"])
         raise UsageError(f"load_model: {where}: {problem['msg']}") from error
     check_greedy(settings, given)
+    check_fusion(settings)
     load_decode_files(settings, recognizer.table(settings))
     return SpeechModel(recognizer, settings)
 

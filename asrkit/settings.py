@@ -279,7 +279,7 @@ class DecodeSettings(Table):
     rescoring_share: Share = 0.5
     """Of the recurrent model in a word's probability; the rest is that of `lm`."""
     rescoring_nbest: PositiveInt = 50
-    """How many hypotheses are ranked anew."""
+    """How many hypotheses are ranked anew, if `beam_size` is not smaller."""
     oov_penalty: NonNegativeFloat = 0.0
     """Taken from the score for each word that the language model does not know."""
     hotwords: tuple[str, ...] = ()

@@ -56,6 +56,12 @@ class Reading(NamedTuple):
     log_prob: float
     score: float
 
+    @property
+    def word_numbers(self) -> NDArray[np.int32]:
+        """Numbers of the words that end, in order."""
+        numbers: NDArray[np.int32] = self.words[self.words != NO_WORD]
+        return numbers
+
 
 def search_readings(
     frames: NDArray[np.floating],
@@ -106,7 +112,7 @@ def fused_beam_search(
     fusion : Fusion
         What is added to the log-probabilities by CTC. The others are as for `beam_search`.
     rescoring : Rescoring, optional
-        What the best are ranked by in the end.
+        What its number of the best are ranked by in the end; others come behind them.
 
     Returns
     -------
@@ -127,18 +133,23 @@ def fused_beam_search(
     )
     if rescoring is None:
         return [_to_hypothesis(each, frames, tokens, frame_s, fusion) for each in readings]
-    ranked = rescoring.rank(
-        [each.score for each in readings],
-        [[span.word for span in _spans(each, tokens, fusion)] for each in readings],
-    )
-    return [
+    first, others = readings[: rescoring.nbest], readings[rescoring.nbest :]
+    by_ngram = [_score_words(fusion.arrays, each.word_numbers) for each in first]
+    sentences = [
+        [span.word for span in _spans(each, tokens, fusion)][: len(each.word_numbers)]
+        for each in first
+    ]
+    ranked = rescoring.rank([each.score for each in first], sentences, by_ngram)
+    found = [
         replace(
-            _to_hypothesis(readings[each.number], frames, tokens, frame_s, fusion),
+            _to_hypothesis(first[each.number], frames, tokens, frame_s, fusion),
             score=each.score,
             lm_log_prob=each.lm_log_prob,
         )
         for each in ranked[:nbest]
     ]
+    found += [_to_hypothesis(each, frames, tokens, frame_s, fusion) for each in others]
+    return found
 
 
 def _to_hypothesis(
@@ -150,13 +161,14 @@ def _to_hypothesis(
 ) -> Hypothesis:
     path = find_best_path(frames, reading.labels, reading.log_prob)
     hypothesis = Hypothesis.from_path(path, frames, tokens, frame_s, reading.log_prob)
-    ids = reading.words[reading.words != NO_WORD]
     read = _spans(reading, tokens, fusion) if fusion.reads_words else None
     return replace(
         hypothesis,
         text=hypothesis.text if read is None else " ".join(span.word for span in read),
         score=reading.score,
-        lm_log_prob=float(_score_words(fusion.arrays, ids)) if fusion.has_lm else None,
+        lm_log_prob=_score_words(fusion.arrays, reading.word_numbers).sum().item()
+        if fusion.has_lm
+        else None,
         read=read,
     )
 
@@ -192,12 +204,12 @@ def _spans(reading: Reading, tokens: TokenTable, fusion: Fusion) -> tuple[WordSp
 
 @compiled()
 def _score_words(fusion, words):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Log-probability of words, by number, and of the end, by the language model alone."""
-    total, state = 0.0, fusion.lm_start
-    for word in words:
-        log_prob, state = step(fusion.lm, state, fusion.lm_ids[word])
-        total += log_prob
-    return total + step(fusion.lm, state, fusion.lm_end)[0]
+    """Log-probability of each word, by number, and of the end, by the language model alone."""
+    found, state = np.empty(len(words) + 1), fusion.lm_start
+    for place, word in enumerate(words):
+        found[place], state = step(fusion.lm, state, fusion.lm_ids[word])
+    found[-1] = step(fusion.lm, state, fusion.lm_end)[0]
+    return found
 
 
 @compiled()

@@ -63,8 +63,8 @@ def for_greedy_search(settings: DecodeSettings) -> DecodeSettings:
 
 
 def with_own_rescoring(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave a model's own `rescoring_lm` out where settings by name put another `lm` in place."""
-    if not given.get("lm"):
+    """Leave a model's own `rescoring_lm` out where settings by name have an `lm`, or none."""
+    if "lm" not in given:
         return dict(given)
     return {**given, "rescoring_lm": given.get("rescoring_lm", "")}
 

@@ -18,9 +18,8 @@ from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from asrkit.decode.fusion import load_lm
-from asrkit.lm.ngram import NGramModel
 from asrkit.rnnlm.model_file import load_word_lstm
 from asrkit.rnnlm.network import WordLstm
 from asrkit.settings import DecodeSettings
@@ -36,33 +35,44 @@ class Rescored(NamedTuple):
 
 @dataclass(frozen=True)
 class Rescoring:
-    """Two language models and how they are mixed.
+    """A language model and how it is mixed with the one of the search.
 
     Attributes
     ----------
-    ngram : NGramModel
-        With which hypotheses were found.
     recurrent : WordLstm
     share : float
         Of the recurrent one in the mixture, 0 to 1.
     lm_weight : float
         Factor of log-probabilities in the score.
     nbest : int
-        How many hypotheses there are to be.
+        How many hypotheses are ranked, if the beam holds so many.
     """
 
-    ngram: NGramModel
     recurrent: WordLstm
     share: float
     lm_weight: float
     nbest: int
 
-    def rank(self, scores: Sequence[float], sentences: Sequence[Sequence[str]]) -> list[Rescored]:
-        """Rank hypotheses by their scores and words, best first; of equals, the first given."""
+    def rank(
+        self,
+        scores: Sequence[float],
+        sentences: Sequence[Sequence[str]],
+        by_ngram: Sequence[NDArray[np.float64]],
+    ) -> list[Rescored]:
+        """Rank hypotheses, best first; of equals, the first given.
+
+        Parameters
+        ----------
+        scores
+            By which they were found.
+        sentences
+            Their words.
+        by_ngram
+            What the search's model says of these and of the ends, in nats, (L + 1,) each.
+        """
         ranked = []
-        found = zip(scores, sentences, self.recurrent.score(sentences), strict=True)
-        for number, (score, words, recurrent) in enumerate(found):
-            ngram = self.ngram.score_sentence(words).astype(np.float64)
+        found = zip(scores, self.recurrent.score(sentences), by_ngram, strict=True)
+        for number, (score, recurrent, ngram) in enumerate(found):
             mixture = self.share * np.exp(recurrent) + (1.0 - self.share) * np.exp(ngram)
             log_prob = float(np.log(mixture).sum())
             change = log_prob - float(ngram.sum())
@@ -82,9 +92,8 @@ def make_rescoring(settings: DecodeSettings) -> Rescoring | None:
         return None
     with _LOADING:
         recurrent = _load_recurrent(settings.rescoring_lm)
-        ngram = load_lm(settings.lm)
     return Rescoring(
-        ngram, recurrent, settings.rescoring_share, settings.lm_weight, settings.rescoring_nbest
+        recurrent, settings.rescoring_share, settings.lm_weight, settings.rescoring_nbest
     )
 
 

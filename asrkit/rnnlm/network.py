@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
 from asrkit.lm.ngram import SENTENCE_END, UNKNOWN
@@ -35,17 +37,20 @@ _FIRST_EMBEDDING = 0.2
 """First numbers of words are drawn up to it, of either sign."""
 
 
+_Width = Annotated[int, Field(ge=1, le=1 << 16)]
+
+
 @dataclass(frozen=True)
 class Sizes:
     """How large a network is."""
 
-    embedding: int = 128
+    embedding: _Width = 128
     """Numbers of a word that is read."""
-    hidden: int = 512
+    hidden: _Width = 512
     """Cells of the LSTM."""
-    output: int = 256
+    output: _Width = 256
     """Numbers that words are told apart by."""
-    input_words: int = 32_000
+    input_words: Annotated[int, Field(ge=len(SPECIAL_WORDS), le=1 << 31)] = 32_000
     """So many most frequent words are read; others are read as `<unk>`."""
 
 

@@ -13,9 +13,10 @@ from asrkit.lm.corpus import split_sentences
 from asrkit.lm.ngram import SENTENCE_END, SENTENCE_START
 from asrkit.lm.perplexity import Perplexity
 from asrkit.lm.text import read_lines
+from asrkit.rnnlm.batches import cut
 from asrkit.rnnlm.network import END, UNK, WordLstm
 
-_SENTENCES_AT_ONCE = 100
+_WORDS_AT_ONCE = 4000
 
 
 def measure_recurrent_perplexity(model: WordLstm, paths: Sequence[Path]) -> Perplexity:
@@ -28,8 +29,8 @@ def measure_recurrent_perplexity(model: WordLstm, paths: Sequence[Path]) -> Perp
             f"{', '.join(map(str, paths))}: no text; expected a sentence a line"
         )
     in_order = sorted(sentences, key=len)
-    for first in range(0, len(in_order), _SENTENCES_AT_ONCE):
-        several = in_order[first : first + _SENTENCES_AT_ONCE]
+    for part in cut([len(sentence) for sentence in in_order], _WORDS_AT_ONCE):
+        several = in_order[part]
         lengths = torch.tensor([len(sentence) for sentence in several])
         padded = pad_sequence([torch.tensor(each, dtype=torch.int64) for each in several])
         with torch.inference_mode():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from asrkit.errors import CheckpointError, LanguageModelError
 from asrkit.lm.corpus import END_ID, START_ID, Corpus, read_corpus
 from asrkit.nn.denormals import flushed_denormals
 from asrkit.nn.precision import autocast
+from asrkit.rnnlm.batches import cut
 from asrkit.rnnlm.network import SPECIAL_WORDS, UNK, Sizes, WordLstm
 from asrkit.train.checkpoint import Position, read_checkpoint, save_checkpoint
 from asrkit.train.interruption import Interruption
@@ -72,17 +73,8 @@ class TrainingText:
         for first in range(0, len(order), _SORTED_TOGETHER):
             drawn = order[first : first + _SORTED_TOGETHER]
             drawn = drawn[np.argsort(self.lengths[drawn], kind="stable")]
-            batches.extend(self._split(drawn, words_per_batch))
+            batches += [drawn[part] for part in cut(self.lengths[drawn], words_per_batch)]
         return [batches[number] for number in rng.permutation(len(batches))]
-
-    def _split(self, drawn: NDArray[np.int64], words_per_batch: int) -> Iterator[NDArray[np.int64]]:
-        """Cut sentences of rising length where the padded batch, with ends, would be too large."""
-        first = 0
-        for stop in range(1, len(drawn)):
-            if (stop + 1 - first) * (self.lengths[drawn[stop]] + 1) > words_per_batch:
-                yield drawn[first:stop]
-                first = stop
-        yield drawn[first:]
 
     def read(self, batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Give sentences by number as the network takes them, (L, N) and (N,)."""

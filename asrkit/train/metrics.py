@@ -61,9 +61,10 @@ class MetricsLog:
             self._board = SummaryWriter(str(folder / _BOARD), purge_step=first_step)
 
     def __enter__(self) -> MetricsLog:
-        # TensorBoard's thread hands its error on to the next call; its traceback would come first.
         self._say_of_threads = threading.excepthook
-        threading.excepthook = self._leave_out_errors_of_files
+        if self._board is not None:
+            # Its thread hands an error on to the next call; its traceback would come first.
+            threading.excepthook = self._leave_out_errors_of_files
         return self
 
     def _leave_out_errors_of_files(self, error: threading.ExceptHookArgs) -> None:

@@ -43,6 +43,7 @@ def test_lists_serve_as_well_as_tuples(model: Path, speech: Path) -> None:
         ({"method": "greedy", "beam_threshold": 12.0}, r"^decode\.beam_threshold = 12\.0: the gre"),
         ({"hotwords": ["cab"]}, r"^decode\.hotwords = \['cab'\]: the greedy search has no use"),
         ({"beam": 3}, r"^load_model: beam: Extra inputs"),
+        ({"method": "beam", "rescoring_lm": "a.lstm"}, r"rescoring_lm = 'a\.lstm': ranks what is"),
     ],
 )
 def test_what_would_not_be_heeded_is_refused(

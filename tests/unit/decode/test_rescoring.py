@@ -100,9 +100,9 @@ def test_as_many_are_ranked_as_the_settings_say(
     """Whatever number is asked for."""
     for seed in range(5):
         whole = [(each.text, each.score) for each in decode(settings, tokens, seed, 20)]
-        for nbest in (1, 3):
+        for nbest in (1, 3, 60):
             some = [(each.text, each.score) for each in decode(settings, tokens, seed, nbest)]
-            assert some == whole[:nbest]
+            assert some[:20] == whole[:nbest]
         first = settings.model_copy(update={"rescoring_nbest": 1})
         (kept,) = decode(first, tokens, seed, 1)
         (found,) = decode(settings.model_copy(update={"rescoring_lm": ""}), tokens, seed, 1)
@@ -128,10 +128,32 @@ def test_what_the_recurrent_model_does_not_know_is_left_to_the_other(
 ) -> None:
     rescoring = make_rescoring(settings)
     assert rescoring is not None
-    (ranked,) = rescoring.rank([-1.0], [["aba", "b"]])
-    by_ngram = float(rescoring.ngram.score_sentence(["aba", "b"]).astype(float).sum())
-    assert ranked.lm_log_prob >= by_ngram + 3 * math.log(0.6) - 1e-6
-    assert ranked.score == pytest.approx(-1 + 1.5 * (ranked.lm_log_prob - by_ngram), abs=1e-5)
+    by_ngram = load_ngram(Path(settings.lm)).score_sentence(["aba", "b"]).astype(float)
+    (ranked,) = rescoring.rank([-1.0], [["aba", "b"]], [by_ngram])
+    assert ranked.lm_log_prob >= by_ngram.sum() + 3 * math.log(0.6) - 1e-6
+    assert ranked.score == pytest.approx(-1 + 1.5 * (ranked.lm_log_prob - by_ngram.sum()), abs=1e-5)
+
+
+def test_a_word_that_only_the_lexicon_lacks_stays_unknown_to_the_search(
+    settings: DecodeSettings, tokens: TokenTable, tmp_path: Path
+) -> None:
+    (tmp_path / "lexicon.txt").write_text("a a\nb b\n")
+    settings = settings.model_copy(
+        update={
+            "lexicon": str(tmp_path / "lexicon.txt"),
+            "rescoring_share": 0.0,
+            "lm_weight": 0.3,
+        }
+    )
+    spells = set()
+    for seed in range(20):
+        none = decode(settings, tokens, seed, 20)
+        before = decode(settings.model_copy(update={"rescoring_lm": ""}), tokens, seed, 20)
+        for found, same in zip(none, before, strict=True):
+            assert (found.text, found.tokens) == (same.text, same.tokens)
+            assert found.lm_log_prob == pytest.approx(same.lm_log_prob, abs=1e-4)
+            spells.update(found.text.split())
+    assert "ab" in spells
 
 
 def test_needs_a_language_model_that_finds(settings: DecodeSettings) -> None:
@@ -152,4 +174,5 @@ def test_another_language_model_leaves_the_models_own_out() -> None:
     assert with_own_rescoring({"lm": "other.arpa"}) == {"lm": "other.arpa", "rescoring_lm": ""}
     both = {"lm": "other.arpa", "rescoring_lm": "other.lstm"}
     assert with_own_rescoring(both) == both
+    assert with_own_rescoring({"lm": ""}) == {"lm": "", "rescoring_lm": ""}
     assert with_own_rescoring({"beam_size": 3}) == {"beam_size": 3}

@@ -66,8 +66,19 @@ def test_tells_its_files_from_others(small: WordLstm, tmp_path: Path) -> None:
         ),
         (lambda _, metadata: metadata.update({FORMAT: '{"hidden": "10"}'}), "damaged: .*hidden"),
         (
-            lambda _, metadata: metadata.update({FORMAT: '{"hidden": 10000000}'}),
+            lambda _, metadata: metadata.update({FORMAT: '{"hidden": 60000}'}),
             r"damaged: .*: of shape",
+        ),
+        (
+            lambda _, metadata: metadata.update({FORMAT: f'{{"hidden": {2**62}}}'}),
+            r"damaged: .*less than or equal to 65536",
+        ),
+        (
+            lambda tensors, metadata: (
+                tensors.update({"embedding.weight": tensors["embedding.weight"][:1].clone()}),
+                metadata.update({FORMAT: metadata[FORMAT].replace(": 5}", ": 1}")}),
+            ),
+            r"damaged: .*input_words",
         ),
         (lambda _, metadata: metadata.pop(FORMAT), "another kind of file"),
     ],

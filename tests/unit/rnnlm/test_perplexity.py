@@ -14,7 +14,7 @@ from asrkit.rnnlm.perplexity import measure_recurrent_perplexity
 def test_is_that_of_its_scores(
     small: WordLstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(perplexity, "_SENTENCES_AT_ONCE", 2)
+    monkeypatch.setattr(perplexity, "_WORDS_AT_ONCE", 4)
     texts = [tmp_path / "one.txt", tmp_path / "two.txt"]
     texts[0].write_text("the cat sat\ncat\n\n")
     texts[1].write_text("the zebra cat rare")
