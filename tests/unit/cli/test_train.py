@@ -66,7 +66,7 @@ def test_processes_carry_out_the_same_training_and_nothing_else() -> None:
     overrides = ["--set", "train.max_epochs=3", "--set", "decode.method=beam"]
     assert run("--devices", "3", "--json", *overrides).exit_code == 0
     launcher, _, program = " ".join(Launcher.started.command).partition(" -m asrkit ")
-    assert launcher.endswith("-m torch.distributed.run --standalone --nproc-per-node=3")
+    assert launcher.endswith("-m asrkit.train.launcher --standalone --nproc-per-node=3")
     assert program == (
         f"train {Path('recipe.toml').resolve()} --set=train.max_epochs=3 --set=decode.method=beam "
         f"--run-dir={Path('runs/tiny')} --stage=train --json"
