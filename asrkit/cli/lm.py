@@ -123,7 +123,9 @@ def train_command(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where it goes.")],
     hidden_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Cells of the LSTM; 512 if not given, or those of --start."),
+        typer.Option(
+            min=1, max=65536, help="Cells of the LSTM; 512 if not given, or those of --start."
+        ),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="How often the texts are read.")] = 2,
     start: Annotated[

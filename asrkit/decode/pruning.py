@@ -11,7 +11,7 @@ from asrkit.settings import DecodeSettings
 
 @dataclass(frozen=True)
 class SearchLimits:
-    """How far a search looks; only the size of its beam is limited by itself.
+    """How far a search looks: by default only the size of its beam is limited.
 
     Attributes
     ----------
