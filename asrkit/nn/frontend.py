@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from asrkit.features.padding import valid_positions
 from asrkit.nn.cells.conv_lstm import ConvLstm
 from asrkit.nn.reversal import reversal_index, reverse
 from asrkit.settings import ModelSettings
@@ -82,9 +82,9 @@ class ConvFrontend(Frontend):
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
             maps = convolution(maps)
             lens = (lens + stride - 1) // stride
-            is_valid = torch.arange(maps.shape[2], device=maps.device) < lens[:, None]
+            is_valid = valid_positions(lens, maps.shape[2])[:, None, :, None]
             # In place: the maps of a long recording are the most memory that recognition takes.
-            maps = maps.mul_(is_valid[:, None, :, None]).relu_()
+            maps = maps.mul_(is_valid).relu_()
         return maps.transpose(1, 2).flatten(2)
 
 

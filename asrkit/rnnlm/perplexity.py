@@ -29,13 +29,13 @@ def measure_recurrent_perplexity(model: WordLstm, paths: Sequence[Path]) -> Perp
             f"{', '.join(map(str, paths))}: no text; expected a sentence a line"
         )
     in_order = sorted(sentences, key=len)
-    for part in cut([len(sentence) for sentence in in_order], _WORDS_AT_ONCE):
-        several = in_order[part]
-        lengths = torch.tensor([len(sentence) for sentence in several])
-        padded = pad_sequence([torch.tensor(each, dtype=torch.int64) for each in several])
+    all_lengths = [len(sentence) for sentence in in_order]
+    for part in cut(all_lengths, _WORDS_AT_ONCE):
+        lengths = torch.tensor(all_lengths[part])
+        padded = pad_sequence([torch.tensor(each, dtype=torch.int64) for each in in_order[part]])
         with torch.inference_mode():
             found = model(padded, lengths).double()
-        targets = torch.cat([padded, torch.full((1, len(several)), END)])
+        targets = torch.cat([padded, torch.full((1, len(lengths)), END)])
         is_unknown = (targets == UNK)[torch.arange(len(targets))[:, None] <= lengths]
         log_prob += float(found.sum())
         oov_log_prob += float(found[is_unknown].sum())

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from asrkit.errors import CheckpointError, LanguageModelError
 from asrkit.lm.corpus import END_ID, START_ID, Corpus, read_corpus
@@ -78,12 +79,12 @@ class TrainingText:
 
     def read(self, batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Give sentences by number as the network takes them, (L, N) and (N,)."""
-        lengths = self.lengths[batch]
-        padded = np.zeros((lengths.max(), len(batch)), np.int64)
-        for column, number in enumerate(batch):
-            start = self.starts[number]
-            padded[: lengths[column], column] = self.ids[start : start + lengths[column]]
-        return torch.from_numpy(padded), torch.from_numpy(lengths)
+        starts, lengths = self.starts[batch], self.lengths[batch]
+        sentences = [
+            torch.from_numpy(self.ids[start : start + length])
+            for start, length in zip(starts, lengths, strict=True)
+        ]
+        return pad_sequence(sentences).long(), torch.from_numpy(lengths)
 
 
 def _by_frequency(corpus: Corpus) -> tuple[str, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from asrkit.data.manifest import read_manifest, write_manifest
 from asrkit.model_file import load_recognizer
 
 ROOT = Path(__file__).parents[2]
@@ -18,13 +18,8 @@ ROOT = Path(__file__).parents[2]
 )
 def test_hearing_and_then_spelling(tmp_path: Path) -> None:
     corpus = ROOT / "recipes/mini/corpus"
-    for name, count in (("train", 8), ("dev", 4)):
-        records = map(json.loads, (corpus / f"{name}.jsonl").read_text().splitlines()[:count])
-        lines = [
-            json.dumps({**each, "audio_filepath": str(corpus / each["audio_filepath"])})
-            for each in records
-        ]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    for name, count in (("train.jsonl", 8), ("dev.jsonl", 4)):
+        write_manifest(tmp_path / name, read_manifest(corpus / name)[:count])
     text = tmp_path / "text.txt"
     text.write_text("one two three\nfour five\n")
     options = ["--set", "train.max_epochs=1", "--set", "model.hidden_size=8"]
