@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from asrkit.data.audio_cache import AudioCache
 from asrkit.data.dataset import Batch
 from asrkit.data.manifest import Utterance
 from asrkit.data.tokens import TokenTable
 from asrkit.decode.fusion_settings import check_fusion
+from asrkit.features.padding import valid_positions
 from asrkit.files import write_atomically
 from asrkit.inference import load_by_length, recognize, search
 from asrkit.nn.model import AcousticModel
@@ -102,7 +101,7 @@ def _next_label_evaluation(measure: Measure, num_utterances: int) -> Evaluate:
         for batch, measured in measure(model):
             loss += measured.nll.sum().item()
             targets, num_targets = next_labels(batch)
-            valid = torch.arange(targets.shape[1], device=targets.device) < num_targets[:, None]
+            valid = valid_positions(num_targets, targets.shape[1])
             num_wrong += int((valid & (measured.outputs.argmax(dim=-1) != targets)).sum())
             num_predictions += int(num_targets.sum())
         # It predicts exactly one label for each.

@@ -20,6 +20,7 @@ from asrkit.data.manifest import Utterance
 from asrkit.data.pronunciation import Pronunciations
 from asrkit.data.tokens import TokenTable
 from asrkit.errors import DivergenceError, FeasibilityError
+from asrkit.features.padding import valid_positions
 from asrkit.nn.model import AcousticModel
 from asrkit.nn.network import CtcNetwork
 from asrkit.nn.transducer import NextLabelNetwork, TransducerNetwork
@@ -227,7 +228,7 @@ class NextLabelObjective(Objective):
         log_probs = self.network(batch.labels)
         targets, num_targets = next_labels(batch)
         nll = F.nll_loss(log_probs.transpose(1, 2), targets, reduction="none")
-        valid = torch.arange(nll.shape[1], device=nll.device) < num_targets[:, None]
+        valid = valid_positions(num_targets, nll.shape[1])
         nll = (nll * valid).sum(dim=1)
         return Measured(nll, log_probs, num_targets, loss=nll)
 
